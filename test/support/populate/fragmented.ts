@@ -1,39 +1,60 @@
-import { symlinkSync, unlinkSync } from 'node:fs';
+import { unlinkSync } from 'node:fs';
 import { addNames } from './names.js';
 import type { Attr, Site } from './site.js';
 
 /**
  * Shapes that need broken-up free space: directories and attribute forks too scattered for an extent list
- * (btree format), remote symlinks in several extents, and sparse inode chunks. All space is preallocated
+ * (btree format), and sparse inode chunks. All space is preallocated
  * to one file, which then gets small holes; what is made meanwhile has to live in those.
  */
 export function fillFragmented(site: Site): void {
   const dir = site.mkdir('fragmented');
-  const filler = `${dir}/filler`;
-  const extents = fill(site, filler);
-  punch(site, filler, extents);
-
+  // These come before the space is broken up, or their inodes (and so their blocks) would shun the holes.
   const scattered = site.mkdir(`${dir}/dir`);
+  const owner = site.file(`${dir}/attrs`);
+  site.mkdir(`${dir}/inodes`);
+  const fillers = breakUp(site, dir);
+
   const names = Math.max(600, Math.ceil((30 * site.blocksize) / 212));
   addNames(site, scattered, names, (i) => `${i}-`.padEnd(200, 'scattered'));
   site.note('dir:btree', scattered);
 
   const attrs: Attr[] = [];
-  const owner = site.file(`${dir}/attrs`);
-  const size = Math.min(65_536, Math.floor(site.blocksize * 0.95));
+  const size = Math.min(65_536, Math.floor(site.blocksize * 0.9));
   for (let i = 0; i < 60; i++) attrs.push({ path: owner, name: `user.r${i}`, value: site.bytes(size) });
   site.setAttrs(attrs);
   site.note('attr:btree', owner);
 
-  site.mkdir(`${dir}/symlinks`);
-  for (let i = 0; i < 10; i++) {
-    symlinkSync(`${i}`.padEnd(1023, 'x'), site.path(`${dir}/symlinks/${i}`));
-  }
-  site.note('symlink:fragmented', `${dir}/symlinks/0`);
-  site.mkdir(`${dir}/inodes`);
   for (let i = 0; i < 300; i++) site.file(`${dir}/inodes/${i}`);
   site.xfsio(['open .', 'syncfs', 'close']);
-  unlinkSync(site.path(filler));
+  for (const filler of fillers) unlinkSync(site.path(filler));
+}
+
+/** Leave no free space but small holes. Returns the files that hold the rest. */
+function breakUp(site: Site, dir: string): string[] {
+  const [filler, second] = [`${dir}/filler`, `${dir}/filler2`];
+  const extents = fill(site, filler);
+  // What preallocation may not touch is kept back for metadata, but stays one piece in which inode chunks
+  // would be made. Once there are holes enough to stand in for it, it can be taken too.
+  const kept = freeExtents(site);
+  punch(site, filler, extents);
+  const lines = [`open -f ${second}`];
+  let offset = 0;
+  for (const count of kept) {
+    lines.push(`falloc ${offset * site.blocksize} ${count * site.blocksize}`);
+    offset += count;
+  }
+  site.xfsio([...lines, 'fsync', 'close'], true);
+  return [filler, second];
+}
+
+/** Lengths of the larger free extents, in blocks. */
+function freeExtents(site: Site): number[] {
+  const units = site.blocksize / 512;
+  const said = site.xfsio(['open -r .', 'syncfs', 'fsmap', 'close']);
+  return [...said.matchAll(/\[(\d+)\.\.(\d+)\]: free space/g)]
+    .map(([, first, last]) => (Number(last) - Number(first) + 1) / units)
+    .filter((count) => count > 32);
 }
 
 interface FillerExtent {
@@ -68,19 +89,23 @@ function fill(site: Site, filler: string): FillerExtent[] {
 }
 
 /**
- * In each large extent: first holes just big and aligned enough for half an inode chunk, then single blocks
- * with one block between them.
+ * In each large extent: at its start holes of one directory block with one block between them, from there
+ * on holes the size of an inode chunk that straddle a chunk's alignment. Only half a chunk fits into those,
+ * yet Linux sees a free extent long enough to try (it wants alignment - 1 blocks more than the half chunk).
  */
 function punch(site: Site, filler: string, extents: readonly FillerExtent[]): void {
   const { blocksize: block } = site;
   const half = Math.max(1, Math.floor(16_384 / block));
+  const single = Math.ceil(4096 / block);
   const lines = [`open ${filler}`];
-  const singles = site.scale === 'full' ? 2000 : 1000;
   for (const { offset, start, count } of extents) {
-    if (count < 20 * half + 2 * singles) continue;
-    let at = (4 * half - (start % (4 * half))) % (4 * half);
-    for (let i = 0; i < 8; i++, at += 2 * half) lines.push(`fpunch ${(offset + at) * block} ${half * block}`);
-    for (let i = 0; i < singles; i++, at += 2) lines.push(`fpunch ${(offset + at) * block} ${block}`);
+    if (count < 2000) continue;
+    let at = 0;
+    for (; at < 1000; at += single + 1) lines.push(`fpunch ${(offset + at) * block} ${single * block}`);
+    at += 4 * half - ((start + at) % (4 * half)) + half;
+    for (; at + 2 * half < count; at += 4 * half) {
+      lines.push(`fpunch ${(offset + at) * block} ${2 * half * block}`);
+    }
   }
   lines.push('fsync', 'close');
   site.xfsio(lines);
