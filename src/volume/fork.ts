@@ -13,7 +13,7 @@ import {
   MAX_EXTENT_BLOCKS,
   MAX_FILE_OFFSET,
 } from '../format/extent.js';
-import { CorruptionError, type Report } from '../format/fault.js';
+import { type Report, throwFault } from '../format/fault.js';
 import { type Geometry, isFsRange } from '../format/geometry.js';
 import { getU64 } from '../format/structure.js';
 import { type Tree, walkBlocks, walkLeaves } from './btree.js';
@@ -186,8 +186,13 @@ export interface ExtentList {
   readonly unwritten: Uint8Array;
 }
 
-/** Reads a fork's extents into columns. Throws CorruptionError on the first fault, naming inode and block. */
-export function readExtents(volume: Volume, inode: Inode, fork: ForkName): ExtentList {
+/** Reads a fork's extents into columns. Throws CorruptionError on the first fault unless `report` is given. */
+export function readExtents(
+  volume: Volume,
+  inode: Inode,
+  fork: ForkName,
+  report: Report = throwFault,
+): ExtentList {
   let capacity = 8;
   let offset = new Float64Array(capacity);
   let fsblock = new Float64Array(capacity);
@@ -216,9 +221,7 @@ export function readExtents(volume: Volume, inode: Inode, fork: ForkName): Exten
       unwritten[count] = u ? 1 : 0;
       count++;
     },
-    (fault) => {
-      throw new CorruptionError(fault);
-    },
+    report,
   );
   return { count, offset, fsblock, blocks, unwritten };
 }

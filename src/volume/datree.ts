@@ -1,0 +1,108 @@
+/**
+ * The hash btree of a directory or an attribute fork: a walk over all its leaves in hash order, and the way
+ * down to the first leaf that can hold a hash.
+ */
+import {
+  DA_AT,
+  DA_NODE_ENTRY,
+  DA_NODE_MAXDEPTH,
+  DA3_NODE_HDR,
+  daNodeFind,
+  verifyDaNode,
+  XFS_DA3_NODE_MAGIC,
+} from '../format/da.js';
+import { CorruptionError, type Report, throwFault } from '../format/fault.js';
+import type { ForkBlocks } from './forkblocks.js';
+
+export interface DaTree {
+  readonly blocks: ForkBlocks;
+  readonly of: 'dir' | 'attr';
+  /** File block of the root; the tree's other blocks lie at or behind it, before `end`. */
+  readonly root: number;
+  readonly end: number;
+}
+
+/** Takes a leaf: its block (not verified), its file block, and the highest hash its parent gives it. */
+export type DaLeafVisitor = (leaf: DataView, at: number, maxHash: number | undefined) => void;
+
+const isNode = (v: DataView): boolean => v.getUint16(DA_AT.magic) === XFS_DA3_NODE_MAGIC;
+
+/**
+ * Visits the leaves in hash order, by the pointers of the nodes; each block once, so that a loop ends. Nodes
+ * are verified, and a block that is a hole, met twice or of the wrong level is reported and left out.
+ */
+export function walkDaTree(tree: DaTree, visit: DaLeafVisitor, report: Report): void {
+  const { blocks, of } = tree;
+  const { g } = blocks.volume;
+  const seen = new Set<number>();
+  const fault = (at: number, field: string, value: number, expected: string): void =>
+    report({ structure: `${of} node`, ino: blocks.inode.ino, ...blocks.place(at), field, value, expected });
+
+  const descend = (at: number, level: number | undefined, maxHash: number | undefined): void => {
+    seen.add(at);
+    const v = blocks.read(at);
+    if (v === undefined) {
+      fault(at, 'block', at, 'a block of the fork, not a hole');
+      return;
+    }
+    if (level === 0 || (level === undefined && !isNode(v))) {
+      visit(v, at, maxHash);
+      return;
+    }
+    const expect = { level, first: tree.root, end: tree.end };
+    blocks.verify(v, at, (b, place, r) => verifyDaNode(g, b, of, place, expect, r), report);
+    if (!isNode(v)) return;
+    const own = v.getUint16(DA3_NODE_HDR.at.level);
+    if (own < 1 || own > DA_NODE_MAXDEPTH || (level !== undefined && own !== level)) return;
+    const room = Math.floor((v.byteLength - DA3_NODE_HDR.size) / DA_NODE_ENTRY.size);
+    const count = Math.min(v.getUint16(DA3_NODE_HDR.at.count), room);
+    const names = of === 'dir' ? 'nbtree' : 'btree';
+    for (let i = 0; i < count; i++) {
+      const entry = DA3_NODE_HDR.size + i * DA_NODE_ENTRY.size;
+      const child = v.getUint32(entry + DA_NODE_ENTRY.at.before);
+      if (child < tree.root || child >= tree.end) continue; // the node's own check has said so
+      if (seen.has(child)) fault(at, `${names}[${i}].before`, child, 'a block not met before');
+      else descend(child, own - 1, v.getUint32(entry));
+    }
+  };
+  descend(tree.root, undefined, undefined);
+}
+
+/**
+ * Goes down to the first leaf that can hold `hash` and then along the leaves for as long as `visit` returns
+ * true ("the next leaf may hold it too"). Throws CorruptionError on damage in the way.
+ */
+export function findDaLeaf(tree: DaTree, hash: number, visit: (leaf: DataView, at: number) => boolean): void {
+  const { blocks, of } = tree;
+  const { g } = blocks.volume;
+  let at = tree.root;
+  let level: number | undefined;
+  let field = 'root';
+  let v = blocks.need(at, `${of} node`, field);
+  while (level !== 0 && (level !== undefined || isNode(v))) {
+    const expect = { level, first: tree.root, end: tree.end };
+    const node = v;
+    blocks.verify(node, at, (b, place, r) => verifyDaNode(g, b, of, place, expect, r), throwFault);
+    const i = daNodeFind(node, node.getUint16(DA3_NODE_HDR.at.count), hash);
+    level = node.getUint16(DA3_NODE_HDR.at.level) - 1;
+    at = node.getUint32(DA3_NODE_HDR.size + i * DA_NODE_ENTRY.size + DA_NODE_ENTRY.at.before);
+    field = `${of === 'dir' ? 'nbtree' : 'btree'}[${i}].before`;
+    v = blocks.need(at, `${of} node`, field);
+  }
+  const seen = new Set<number>();
+  while (visit(v, at)) {
+    seen.add(at);
+    const forw = v.getUint32(DA_AT.forw);
+    if (forw === 0) return;
+    if (seen.has(forw) || forw < tree.root || forw >= tree.end)
+      throw new CorruptionError({
+        structure: `${of} leaf`,
+        ...blocks.place(at)!,
+        field: 'forw',
+        value: forw,
+        expected: 'a block not met before',
+      });
+    at = forw;
+    v = blocks.need(at, `${of} leaf`, 'forw');
+  }
+}

@@ -1,0 +1,342 @@
+/**
+ * Paths, as bytes: from a path to an inode, from a directory to everything below it, and from any inode to
+ * the path it was first met under.
+ */
+import { S_IF } from '../format/dinode.js';
+import { FTYPE } from '../format/dir.js';
+import { CorruptionError, type Report } from '../format/fault.js';
+import { type DirListing, lookup, readDir } from './dir.js';
+import { type Inode, readInode } from './inode.js';
+import { readSymlink } from './symlink.js';
+import type { Volume } from './volume.js';
+
+const SLASH = 0x2f;
+/** Symbolic links followed on the way to one file, as in Linux. */
+const MAX_SYMLINKS = 40;
+
+/** A path that leads nowhere, for the reason an operating system would give. */
+export class PathError extends Error {
+  readonly code: 'ENOENT' | 'ENOTDIR' | 'ELOOP' | 'ENAMETOOLONG';
+  readonly path: Uint8Array;
+  constructor(code: PathError['code'], path: Uint8Array) {
+    super(`${showBytes(path)}: ${REASON[code]}`);
+    this.name = 'PathError';
+    this.code = code;
+    this.path = path;
+  }
+}
+
+const REASON: Record<PathError['code'], string> = {
+  ENOENT: 'no such file or directory in this image',
+  ENOTDIR: 'not a directory',
+  ELOOP: 'too many levels of symbolic links',
+  ENAMETOOLONG: 'a name of more than 255 bytes',
+};
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** The text of a name for people: UTF-8 where it is that, other bytes and control characters as \xNN. */
+export function showBytes(b: Uint8Array): string {
+  let s: string;
+  try {
+    s = decoder.decode(b);
+  } catch {
+    s = '';
+    for (const c of b) s += c < 0x80 ? String.fromCharCode(c) : `\\x${c.toString(16)}`;
+  }
+  return s.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+/** A path as bytes: strings are UTF-8. */
+export const pathBytes = (path: string | Uint8Array): Uint8Array =>
+  typeof path === 'string' ? Buffer.from(path) : path;
+
+/** The names of a path, without empty ones and '.'. */
+function components(path: Uint8Array): Uint8Array[] {
+  const out: Uint8Array[] = [];
+  for (let from = 0; from < path.length; ) {
+    let to = path.indexOf(SLASH, from);
+    if (to < 0) to = path.length;
+    if (to > from && !(to - from === 1 && path[from] === 0x2e)) out.push(path.subarray(from, to));
+    from = to + 1;
+  }
+  return out;
+}
+
+export interface ResolveOptions {
+  /** Follow a symbolic link at the end of the path too. Default true; those on the way always are. */
+  readonly follow?: boolean;
+}
+
+/**
+ * The inode a path names; relative and absolute paths both start at the root of the filesystem, and so do the
+ * targets of absolute links. Throws PathError, or CorruptionError on damage in the way.
+ */
+export function resolvePath(volume: Volume, path: string | Uint8Array, options: ResolveOptions = {}): Inode {
+  const bytes = pathBytes(path);
+  const follow = options.follow !== false || bytes[bytes.length - 1] === SLASH;
+  const { rootino } = volume.g;
+  let here = readInode(volume, rootino);
+  // Names still to go, the next one last; whether a name is the path's last is whether any are left.
+  const todo = components(bytes).reverse();
+  let links = 0;
+  while (todo.length > 0) {
+    const name = todo.pop()!;
+    if (!here.isDir) throw new PathError('ENOTDIR', bytes);
+    if (name.length > 255) throw new PathError('ENAMETOOLONG', bytes);
+    const found = lookup(volume, here, name);
+    if (found === undefined) throw new PathError('ENOENT', bytes);
+    const next = readInode(volume, found.ino);
+    if (next.type === S_IF.LNK && (todo.length > 0 || follow)) {
+      if (++links > MAX_SYMLINKS) throw new PathError('ELOOP', bytes);
+      const target = readSymlink(volume, next);
+      if (target[0] === SLASH) here = readInode(volume, rootino);
+      todo.push(...components(target).reverse());
+      continue;
+    }
+    here = next;
+  }
+  if (bytes[bytes.length - 1] === SLASH && !here.isDir) throw new PathError('ENOTDIR', bytes);
+  return here;
+}
+
+/** An entry met on a walk. The object and `path` are used again for the next one: copy what you keep. */
+export interface TreeEntry {
+  /** Path from where the walk started, without a slash at the front; empty for the start itself. */
+  readonly path: Uint8Array;
+  /** The last name of the path. */
+  readonly name: Uint8Array;
+  readonly ino: number;
+  /** As the directory has it; 0 where it does not say. */
+  readonly ftype: number;
+  /** 0 for the entries of the directory the walk started in. */
+  readonly depth: number;
+  /** The directory that holds the entry. */
+  readonly parent: number;
+}
+
+export interface WalkTreeOptions {
+  /** Takes faults; default the volume's. What cannot be read is reported and left out. */
+  readonly report?: Report;
+  /** Called with each directory's listing, before its entries are visited. `path` as in TreeEntry. */
+  readonly onDirectory?: (listing: DirListing, path: Uint8Array, inode: Inode, depth: number) => void;
+  /** Order of a listing's entries: indices, for instance sorted by name. Default disk order. */
+  readonly order?: (listing: DirListing) => Uint32Array;
+}
+
+interface Frame {
+  readonly listing: DirListing;
+  readonly order: Uint32Array | undefined;
+  readonly ino: number;
+  next: number;
+  /** Length of the path up to this directory, its slash included. */
+  readonly prefix: number;
+}
+
+/** Whether an entry may be a directory, so that its inode is worth a look. */
+const maybeDir = (ftype: number): boolean => ftype === FTYPE.DIR || ftype === FTYPE.UNKNOWN;
+
+/**
+ * Visits everything below a directory, depth first, each directory before its entries. Each directory is
+ * entered once: one met again (a loop, or two entries for one directory) is reported, visited as an entry,
+ * and not entered. `visit` may return false to keep the walk out of a directory.
+ */
+export function walkTree(
+  volume: Volume,
+  start: Inode,
+  // biome-ignore lint/suspicious/noConfusingVoidType: a visitor that never prunes returns nothing
+  visit: (entry: TreeEntry) => boolean | void,
+  options: WalkTreeOptions = {},
+): void {
+  const report = options.report ?? volume.report;
+  let path: Uint8Array = new Uint8Array(4096);
+  const entered = new Set<number>([start.ino]);
+  const frames: Frame[] = [];
+  const entry = {
+    path: path,
+    name: path,
+    ino: 0,
+    ftype: 0,
+    depth: 0,
+    parent: 0,
+  };
+
+  const enter = (inode: Inode, length: number, parent: number): void => {
+    const listing = readDir(volume, inode, { report });
+    if (parent >= 0 && listing.parent !== parent)
+      report({
+        structure: 'directory',
+        ino: inode.ino,
+        field: "'..'",
+        value: listing.parent,
+        expected: `${parent}, the directory that holds it`,
+      });
+    options.onDirectory?.(listing, path.subarray(0, length), inode, frames.length);
+    let prefix = length;
+    if (length > 0) path[prefix++] = SLASH;
+    frames.push({ listing, order: options.order?.(listing), ino: inode.ino, next: 0, prefix });
+  };
+
+  enter(start, 0, -1);
+  while (frames.length > 0) {
+    const frame = frames[frames.length - 1];
+    const { listing } = frame;
+    if (frame.next === listing.count) {
+      frames.pop();
+      continue;
+    }
+    const i = frame.order === undefined ? frame.next : frame.order[frame.next];
+    frame.next++;
+    const from = i === 0 ? 0 : listing.nameEnd[i - 1];
+    const length = frame.prefix + listing.nameEnd[i] - from;
+    if (length + 1 > path.length) {
+      const longer = new Uint8Array(path.length * 2);
+      longer.set(path);
+      path = longer;
+    }
+    for (let k = from, to = frame.prefix; k < listing.nameEnd[i]; k++) path[to++] = listing.names[k];
+    entry.path = path.subarray(0, length);
+    entry.name = path.subarray(frame.prefix, length);
+    entry.ino = listing.ino[i];
+    entry.ftype = listing.ftype[i];
+    entry.depth = frames.length - 1;
+    entry.parent = frame.ino;
+    const descend = visit(entry) !== false;
+    if (descend && maybeDir(entry.ftype)) enterEntry(entry.ino, entry.ftype, length, frame.ino);
+  }
+
+  function enterEntry(ino: number, ftype: number, length: number, parent: number): void {
+    let inode: Inode;
+    try {
+      inode = readInode(volume, ino);
+      if (!inode.isDir) {
+        if (ftype === FTYPE.UNKNOWN) return;
+        throw new CorruptionError({
+          structure: 'dinode',
+          ino,
+          field: 'mode',
+          value: `0${inode.mode.toString(8)}`,
+          expected: 'a directory, as the entry for it says',
+        });
+      }
+      if (entered.has(ino))
+        throw new CorruptionError({
+          structure: 'directory',
+          ino: parent,
+          field: showBytes(listingNameOf(length)),
+          value: ino,
+          expected: 'a directory not met before on this walk',
+        });
+      entered.add(ino);
+      enter(inode, length, parent);
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error;
+      report(error.fault);
+    }
+  }
+
+  function listingNameOf(length: number): Uint8Array {
+    return path.slice(frames[frames.length - 1].prefix, length);
+  }
+}
+
+/** Indices of a listing's entries sorted by name, byte by byte. */
+export function byName(listing: DirListing): Uint32Array {
+  const order = new Uint32Array(listing.count);
+  for (let i = 0; i < order.length; i++) order[i] = i;
+  const { names, nameEnd } = listing;
+  return order.sort((a, b) => {
+    let i = a === 0 ? 0 : nameEnd[a - 1];
+    let k = b === 0 ? 0 : nameEnd[b - 1];
+    const iEnd = nameEnd[a];
+    const kEnd = nameEnd[b];
+    for (; i < iEnd && k < kEnd; i++, k++) if (names[i] !== names[k]) return names[i] - names[k];
+    return iEnd - i - (kEnd - k);
+  });
+}
+
+/**
+ * A path for every inode of the tree, from one walk. Of several names of one file it knows the one met first.
+ * About 60 bytes an inode.
+ */
+export class PathMap {
+  readonly #index = new Map<number, number>();
+  readonly #rootino: number;
+  #parent = new Float64Array(1024);
+  #nameEnd = new Uint32Array(1024);
+  #names = new Uint8Array(16384);
+  #count = 0;
+  #used = 0;
+
+  constructor(volume: Volume, options: { report?: Report } = {}) {
+    this.#rootino = volume.g.rootino;
+    const root = readInode(volume, this.#rootino);
+    walkTree(volume, root, (entry) => this.#add(entry), options);
+  }
+
+  #add(entry: TreeEntry): void {
+    if (this.#index.has(entry.ino) || entry.ino === this.#rootino) return;
+    if (this.#count === this.#parent.length) {
+      const n = this.#count * 2;
+      const parent = new Float64Array(n);
+      parent.set(this.#parent);
+      this.#parent = parent;
+      const nameEnd = new Uint32Array(n);
+      nameEnd.set(this.#nameEnd);
+      this.#nameEnd = nameEnd;
+    }
+    if (this.#used + entry.name.length > this.#names.length) {
+      const names = new Uint8Array(this.#names.length * 2);
+      names.set(this.#names);
+      this.#names = names;
+    }
+    this.#names.set(entry.name, this.#used);
+    this.#used += entry.name.length;
+    this.#nameEnd[this.#count] = this.#used;
+    this.#parent[this.#count] = entry.parent;
+    this.#index.set(entry.ino, this.#count++);
+  }
+
+  /** Inodes that have a path, the root not counted. */
+  get size(): number {
+    return this.#count;
+  }
+
+  has(ino: number): boolean {
+    return ino === this.#rootino || this.#index.has(ino);
+  }
+
+  /** The absolute path of an inode; undefined where no directory of the tree names it. */
+  get(ino: number): Uint8Array | undefined {
+    if (ino === this.#rootino) return Uint8Array.of(SLASH);
+    const parts: number[] = [];
+    let length = 0;
+    for (let at = ino; at !== this.#rootino; ) {
+      const i = this.#index.get(at);
+      // A parent was entered before its entries were met, so the way up ends at the root; the bound is for
+      // an entry that names one of its own ancestors.
+      if (i === undefined || parts.length > this.#count) return undefined;
+      parts.push(i);
+      length += 1 + this.#nameEnd[i] - this.#start(i);
+      at = this.#parent[i];
+    }
+    const out = new Uint8Array(length);
+    let to = 0;
+    for (const i of parts.reverse()) {
+      out[to++] = SLASH;
+      out.set(this.#names.subarray(this.#start(i), this.#nameEnd[i]), to);
+      to += this.#nameEnd[i] - this.#start(i);
+    }
+    return out;
+  }
+
+  /** The same as text, for tables and messages. */
+  show(ino: number): string | undefined {
+    const path = this.get(ino);
+    return path === undefined ? undefined : showBytes(path);
+  }
+
+  #start(i: number): number {
+    return i === 0 ? 0 : this.#nameEnd[i - 1];
+  }
+}
