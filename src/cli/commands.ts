@@ -1,0 +1,11 @@
+/** Every command: its line in the overview, and how to load it. Nothing here loads any of them. */
+import type { Command } from 'commander';
+
+export interface CommandEntry {
+  readonly summary: string;
+  readonly load: () => Promise<{ register(program: Command): void }>;
+}
+
+export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry>([
+  ['info', { summary: 'geometry, features and use of a filesystem', load: () => import('./info.js') }],
+]);

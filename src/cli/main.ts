@@ -1,0 +1,119 @@
+/**
+ * The program: finds the command that was asked for, loads that one alone, and turns whatever goes wrong
+ * into one line and an exit status.
+ */
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { COMMANDS } from './commands.js';
+import { CliError, EXIT } from './errors.js';
+
+/** Commander's codes for what is no error: help and version were shown. */
+const SHOWN = new Set(['commander.helpDisplayed', 'commander.help', 'commander.version']);
+
+function version(): string {
+  const url = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(url, 'utf8')) as { version: string }).version;
+}
+
+/** Names are compared to the typed one by edit distance: the nearest within two edits is suggested. */
+export function nearest(word: string, names: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let bestDistance = 3;
+  for (const name of names) {
+    const d = distance(word, name);
+    if (d < bestDistance) {
+      best = name;
+      bestDistance = d;
+    }
+  }
+  return best;
+}
+
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++)
+      next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length];
+}
+
+async function program(name: string | undefined): Promise<Command> {
+  const { Command, Help } = await import('commander');
+  const root = new Command('xfsimg')
+    .usage('COMMAND IMAGE [operands] [options]')
+    .description(
+      'Make, read, edit, repair and explain XFS v5 filesystem images: no kernel, no root, no mount.',
+    )
+    .helpOption('-h, --help', 'show help')
+    .option('-V, --version', 'show the version')
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} });
+  const entry = name === undefined ? undefined : COMMANDS.get(name);
+  if (entry !== undefined) {
+    const { register } = await entry.load();
+    register(root);
+    for (const command of root.commands) {
+      command.exitOverride().configureOutput({ writeErr: () => {} });
+    }
+  } else {
+    // The overview names every command without loading any.
+    for (const [command, { summary }] of COMMANDS) root.command(command).description(summary);
+    root.configureHelp({ subcommandTerm: (c) => c.name(), visibleOptions: new Help().visibleOptions });
+    root.addHelpText('after', '\nxfsimg COMMAND --help tells about one of them; so does man xfsimg-COMMAND.');
+  }
+  return root;
+}
+
+/** One line for stderr and the exit status of an error. */
+async function explain(error: unknown): Promise<{ message: string; exitCode: number }> {
+  if (error instanceof CliError) return { message: error.message, exitCode: error.exitCode };
+  const e = error as Error & { code?: string; exitCode?: number };
+  if (e.name === 'CommanderError')
+    return { message: e.message.replace(/^error: /, ''), exitCode: EXIT.USAGE };
+  if (e.name === 'UnsupportedError') return { message: e.message, exitCode: EXIT.UNUSABLE };
+  if (e.name === 'ImageError' || e.name === 'CorruptionError')
+    return { message: e.message, exitCode: EXIT.FAILED };
+  const detail = process.env.XFSIMG_DEBUG ? `\n${e.stack}` : ' (XFSIMG_DEBUG=1 shows where)';
+  return { message: `internal error: ${e.message}${detail}`, exitCode: EXIT.FAILED };
+}
+
+export async function main(argv: string[]): Promise<number> {
+  const first = argv[0];
+  if (first === '--version' || first === '-V') {
+    process.stdout.write(`${version()}\n`);
+    return EXIT.OK;
+  }
+  try {
+    const name = first === 'help' && argv[1] !== undefined ? argv[1] : first;
+    const args = first === 'help' ? (argv[1] === undefined ? ['--help'] : [argv[1], '--help']) : argv;
+    if (name !== undefined && !name.startsWith('-') && name !== 'help' && !COMMANDS.has(name)) {
+      const guess = nearest(name, COMMANDS.keys());
+      const hint = guess === undefined ? 'xfsimg --help lists the commands' : `did you mean ${guess}?`;
+      throw new CliError(`unknown command '${name}': ${hint}`, EXIT.USAGE);
+    }
+    const root = await program(name);
+    if (args.length === 0) {
+      process.stderr.write(root.helpInformation());
+      return EXIT.USAGE;
+    }
+    await root.parseAsync(args, { from: 'user' });
+    return Number(process.exitCode ?? EXIT.OK);
+  } catch (error) {
+    if (SHOWN.has((error as { code?: string }).code ?? '')) return EXIT.OK;
+    const { message, exitCode } = await explain(error);
+    process.stderr.write(`xfsimg: ${message}\n`);
+    return exitCode;
+  }
+}
+
+// A reader that goes away early is no error: `xfsimg dump ... | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT.OK);
+  throw error;
+});
+
+process.exitCode = await main(process.argv.slice(2));
