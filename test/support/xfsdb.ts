@@ -43,14 +43,15 @@ export function xfsdb(image: string, commands: readonly string[]): string {
   return run('xfs_db', ['-r', image], { input: `${commands.join('\n')}\n`, encoding: 'latin1' }).stdout;
 }
 
-/** All records of one AG's btree, as xfs_db's btdump prints them. */
+/** All records of one AG's btree, as xfs_db's btdump prints them. The filesystem must have that btree. */
 export function btdump(image: string, kind: BtreeKind, agno: number, { internal = false } = {}): BtreeDump {
   return parseBtdump(xfsdb(image, btdumpCommands(kind, agno, internal)));
 }
 
-/** The same for every AG, in one process; index is agno. */
+/** The same for every AG, in one process; index is agno. Empty where the filesystem has no such btree. */
 export function btdumpAll(image: string, kind: BtreeKind, { internal = false } = {}): BtreeDump[] {
-  const { agcount } = geometry(image);
+  const { agcount, features } = geometry(image);
+  if (!features.has(kind)) return Array.from({ length: agcount }, () => parseBtdump(''));
   const commands: string[] = [];
   for (let agno = 0; agno < agcount; agno++) commands.push(mark, ...btdumpCommands(kind, agno, internal));
   return splitAtMarks(xfsdb(image, commands)).map(parseBtdump);
@@ -198,11 +199,17 @@ export interface Geometry {
   /** Inode numbers are agno * inodesPerAgSlot + agino. */
   inodesPerAgSlot: number;
   rootino: number;
+  /** The AG btrees this filesystem has. */
+  features: Set<BtreeKind>;
 }
 
 export function geometry(image: string): Geometry {
   const fields = print(image, ['sb 0', 'p']);
   const number = (name: string) => Number(fields.get(name));
+  const features = new Set<BtreeKind>(['bnobt', 'cntbt', 'inobt']);
+  (['finobt', 'rmapbt', 'refcntbt'] as const).forEach((kind, bit) => {
+    if (number('features_ro_compat') & (1 << bit)) features.add(kind);
+  });
   return {
     blocksize: number('blocksize'),
     sectsize: number('sectsize'),
@@ -212,6 +219,7 @@ export function geometry(image: string): Geometry {
     dblocks: number('dblocks'),
     inodesPerAgSlot: 2 ** (number('agblklog') + number('inopblog')),
     rootino: number('rootino'),
+    features,
   };
 }
 
