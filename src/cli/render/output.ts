@@ -1,0 +1,126 @@
+/**
+ * Standard output through one buffer, written synchronously: rows come out of a walk that never yields to the
+ * event loop, so a stream would queue them all in memory.
+ */
+import { writeSync } from 'node:fs';
+import { textToBytes } from '../../format/text.js';
+
+const SIZE = 64 * 1024;
+const ZERO = 48;
+const MINUS = 45;
+/** Milliseconds between attempts on a pipe that is full and does not block. */
+const WAIT = 2;
+
+function pause(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, WAIT);
+}
+
+/** The reader closed the pipe. Nothing is wrong: the program is to end quietly. */
+function endQuietly(): never {
+  process.exit(0);
+}
+
+export class Output {
+  readonly #fd: number;
+  readonly #onClosed: () => never;
+  readonly bytes = Buffer.allocUnsafe(SIZE);
+  used = 0;
+
+  /** `onClosed` is called when the reader has gone away; by default the process exits with status 0. */
+  constructor(fd = 1, onClosed: () => never = endQuietly) {
+    this.#fd = fd;
+    this.#onClosed = onClosed;
+  }
+
+  /** Makes room for `n` bytes (at most 64 KiB) at `used`. */
+  reserve(n: number): void {
+    if (this.used + n > SIZE) this.flush();
+  }
+
+  byte(value: number): void {
+    if (this.used === SIZE) this.flush();
+    this.bytes[this.used++] = value;
+  }
+
+  /** Bytes as they stand. */
+  raw(b: Uint8Array): void {
+    if (b.length > SIZE) {
+      this.flush();
+      this.#write(b, b.length);
+      return;
+    }
+    this.reserve(b.length);
+    this.bytes.set(b, this.used);
+    this.used += b.length;
+  }
+
+  /** Text as UTF-8. */
+  text(s: string): void {
+    const length = s.length;
+    if (length > 256) return this.raw(textToBytes(s));
+    this.reserve(length);
+    const { bytes } = this;
+    let at = this.used;
+    for (let i = 0; i < length; i++) {
+      const c = s.charCodeAt(i);
+      if (c >= 0x80) return this.raw(textToBytes(s));
+      bytes[at++] = c;
+    }
+    this.used = at;
+  }
+
+  /** A safe integer in decimal. */
+  integer(value: number): void {
+    this.reserve(17);
+    let v = value;
+    if (v < 0) {
+      this.bytes[this.used++] = MINUS;
+      v = -v;
+    }
+    if (v >= 1e9) {
+      const high = Math.floor(v / 1e9);
+      const low = v - high * 1e9;
+      if (high >= 1e9) {
+        this.text(v.toString());
+        return;
+      }
+      this.#digits(high);
+      for (let p = 1e8; p > low && p > 1; p /= 10) this.bytes[this.used++] = ZERO;
+      this.#digits(low);
+    } else this.#digits(v);
+  }
+
+  #digits(value: number): void {
+    let v = value | 0;
+    let n = 1;
+    for (let p = 10; p <= v && n < 10; p *= 10) n++;
+    const { bytes } = this;
+    let at = this.used + n;
+    this.used = at;
+    do {
+      const q = (v / 10) | 0;
+      bytes[--at] = ZERO + v - q * 10;
+      v = q;
+    } while (v !== 0);
+  }
+
+  flush(): void {
+    const n = this.used;
+    this.used = 0;
+    if (n > 0) this.#write(this.bytes, n);
+  }
+
+  #write(b: Uint8Array, length: number): void {
+    let done = 0;
+    while (done < length) {
+      try {
+        done += writeSync(this.#fd, b, done, length - done);
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code === 'EAGAIN') pause();
+        else if (code === 'EPIPE') this.#onClosed();
+        else throw error;
+      }
+    }
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * From the options of the command line to the writer of a table: the one way any command prints rows.
+ *
+ *     addTableOptions(command);
+ *     ...
+ *     const rows = await openTable(REFCOUNT, options);
+ *     dumpRefcount(volume, rows);
+ *     rows.finish();
+ */
+import { type Command, Option } from 'commander';
+import type { Table } from '../../dump/table.js';
+import { CliError, EXIT } from '../errors.js';
+import { DelimitedWriter } from './delimited.js';
+import { JsonWriter } from './json.js';
+import { Output } from './output.js';
+import type { TableWriter } from './writer.js';
+
+export const FORMATS = ['table', 'json', 'ndjson', 'csv', 'tsv'] as const;
+export type Format = (typeof FORMATS)[number];
+
+/** What commander makes of `addTableOptions`. */
+export interface TableOptions {
+  format?: Format;
+  columns?: string;
+  /** False with --no-header. */
+  header?: boolean;
+  color?: 'auto' | 'always' | 'never';
+}
+
+export function addTableOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--format <format>',
+        'how rows are written (default: table on a terminal, tsv elsewhere)',
+      ).choices(FORMATS),
+    )
+    .option('--columns <names>', 'columns to show, in this order, separated by commas')
+    .option('--no-header', 'no line of column names (table, csv, tsv)')
+    .addOption(colorOption());
+}
+
+export const colorOption = (): Option =>
+  new Option('--color <when>', 'colours in tables').choices(['auto', 'always', 'never']).default('auto');
+
+/** Whether to colour what goes to `stream`: --color decides, then NO_COLOR, then whether it is a terminal. */
+export function wantsColor(
+  when: TableOptions['color'],
+  stream: { isTTY?: boolean } = process.stdout,
+): boolean {
+  if (when === 'always') return true;
+  if (when === 'never' || (process.env.NO_COLOR ?? '') !== '' || process.env.TERM === 'dumb') return false;
+  return stream.isTTY === true;
+}
+
+/** Numbers of the columns `--columns` names; throws CliError naming those there are. */
+export function chooseColumns(table: Table, names: string | undefined): number[] {
+  if (names === undefined) return table.columns.map((_, i) => i);
+  return names.split(',').map((raw) => {
+    const name = raw.trim();
+    const at = table.columns.findIndex((c) => c.name === name);
+    if (at < 0) {
+      const known = table.columns.map((c) => c.name).join(',');
+      throw new CliError(
+        `--columns: no column '${name}' in ${table.name}; its columns are ${known}`,
+        EXIT.USAGE,
+      );
+    }
+    return at;
+  });
+}
+
+/** The writer for a table. Loads the terminal's drawing libraries only where they are used. */
+export async function openTable(
+  table: Table,
+  options: TableOptions,
+  out: Output = new Output(),
+): Promise<TableWriter> {
+  const chosen = chooseColumns(table, options.columns);
+  const header = options.header !== false;
+  const format = options.format ?? (process.stdout.isTTY ? 'table' : 'tsv');
+  switch (format) {
+    case 'json':
+    case 'ndjson':
+      return new JsonWriter(table, chosen, out, { array: format === 'json' });
+    case 'csv':
+    case 'tsv':
+      return new DelimitedWriter(table, chosen, out, { format, header });
+    case 'table': {
+      const [{ GridWriter }, { default: Table3 }, { Chalk }] = await Promise.all([
+        import('./grid.js'),
+        import('cli-table3'),
+        import('chalk'),
+      ]);
+      const chalk = new Chalk({ level: wantsColor(options.color) ? 1 : 0 });
+      const width = process.stdout.columns ?? Number.POSITIVE_INFINITY;
+      return new GridWriter(table, chosen, out, { header, width, tools: { Table3, chalk } });
+    }
+  }
+}
