@@ -122,7 +122,10 @@ export interface AttrLeafExpectations {
   readonly forkBlocks: number;
 }
 
-/** Checks an attribute leaf: header, freemap, order, and that names neither overlap nor leave the block. */
+/**
+ * Checks an attribute leaf: header, freemap, order, and that names neither overlap nor leave the block.
+ * `firstused` may lie before the first name (Linux leaves it there when a leaf is split), never behind it.
+ */
 export function verifyAttrLeaf(
   g: Geometry,
   block: Uint8Array,
@@ -151,7 +154,6 @@ export function verifyAttrLeaf(
   taken.fill(1, 0, entriesEnd >>> 2);
   let last = 0;
   let used = 0;
-  let lowest = size;
   let complete = true;
   for (let i = 0; i < count; i++) {
     const entry = ATTR3_LEAF_HDR.size + i * ATTR_LEAF_ENTRY.size;
@@ -170,7 +172,6 @@ export function verifyAttrLeaf(
       continue;
     }
     used += length;
-    lowest = Math.min(lowest, nameidx);
     for (let k = nameidx >>> 2; k < (nameidx + length) >>> 2; k++) {
       if (taken[k] === 1) {
         bad(`entries[${i}].nameidx`, nameidx, `bytes of its own; byte ${k * 4} belongs to another`);
@@ -182,8 +183,6 @@ export function verifyAttrLeaf(
   if (complete) {
     if (v.getUint16(at.usedbytes) !== (used & 0xffff))
       bad('hdr.usedbytes', v.getUint16(at.usedbytes), `${used}, what names and values take`);
-    if (lowest !== firstused && !(count === 0 && firstused <= size))
-      bad('hdr.firstused', firstused, `${lowest}, the first name's offset`);
   }
   if (v.getUint8(at.holes) > 1) bad('hdr.holes', v.getUint8(at.holes), '0 or 1');
   for (let i = 0; i < ATTR_LEAF_MAPSIZE; i++) verifyFreemap(v, i, size, complete, bad);
