@@ -1,2 +1,3 @@
 #!/usr/bin/env node
-import '../dist/cli/main.js';
+// CommonJS on purpose (bin/package.json): starting Node's ES module loader would cost more than the program.
+require('../dist/xfsimg.cjs');

@@ -2,7 +2,7 @@
  * The program: finds the command that was asked for, loads that one alone, and turns whatever goes wrong
  * into one line and an exit status.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { COMMANDS } from './commands.js';
 import { CliError, EXIT } from './errors.js';
@@ -11,8 +11,12 @@ import { CliError, EXIT } from './errors.js';
 const SHOWN = new Set(['commander.helpDisplayed', 'commander.help', 'commander.version']);
 
 function version(): string {
-  const url = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(url, 'utf8')) as { version: string }).version;
+  // The bundle stands in dist/, the source in src/cli/: package.json is the nearest above either.
+  for (const up of ['../package.json', '../../package.json']) {
+    const url = new URL(up, import.meta.url);
+    if (existsSync(url)) return (JSON.parse(readFileSync(url, 'utf8')) as { version: string }).version;
+  }
+  return 'unknown';
 }
 
 /** Names are compared to the typed one by edit distance: the nearest within two edits is suggested. */
@@ -116,4 +120,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-process.exitCode = await main(process.argv.slice(2));
+main(process.argv.slice(2)).then((status) => {
+  process.exitCode = status;
+});
