@@ -1,0 +1,279 @@
+/**
+ * From records to transactions. Operations of several transactions can be mixed in a record, a region can be
+ * split over records, a transaction over many; a transaction counts from its commit operation on, in the
+ * order of those. What never sees its commit is dropped, as recovery does.
+ *
+ *     for (const transaction of committedTransactions(scanLog(source, g)))
+ *       for (const item of transaction.items) ...
+ *
+ * Regions are views into the chunks the log was read in; nothing is copied but regions split over records.
+ */
+import {
+  LOG_CLIENT,
+  LOG_OP,
+  LOG_OP_HEADER,
+  LOG_OP_HEADER_SIZE,
+  type Lsn,
+  TRANSACTION_HEADER_SIZE,
+  XFS_TRANS_HEADER_MAGIC,
+  XLOG_FMT,
+} from '../format/log.js';
+import { LI_NAME, LOG_ITEM, MAX_REGIONS } from '../format/logitems.js';
+import { viewOf } from '../format/structure.js';
+import { LogError } from './error.js';
+import { itemFault } from './items.js';
+import { BadRecordError, checkRecord, type LogRecord, unpackRecord, walkRecords } from './record.js';
+import type { LogState } from './scan.js';
+
+const OP = LOG_OP_HEADER.at;
+/** Most bytes of regions that uncommitted transactions may hold: twice what Linux lets one grow to. */
+const MAX_OPEN_BYTES = 128 * 2 ** 20;
+/** And the most regions: a 64 MiB transaction of nothing but inode cores has half as many. */
+const MAX_OPEN_REGIONS = 2 ** 20;
+/** Once a transaction is this many records old its regions are copied, so that the chunks can go. */
+const COMPACT_RECORDS = 512;
+
+/** A log item: what one transaction says of one buffer, inode, intent... */
+export class LogItem {
+  /** One of LI, unless the log is corrupt. */
+  readonly type: number;
+  /** Regions the item says it has. */
+  readonly size: number;
+  /** The format structure first. */
+  readonly regions: Uint8Array[] = [];
+  /** Byte order of the format structure and of logged inode cores. */
+  readonly littleEndian: boolean;
+  #view: DataView | undefined;
+
+  constructor(type: number, size: number, littleEndian: boolean) {
+    this.type = type;
+    this.size = size;
+    this.littleEndian = littleEndian;
+  }
+
+  /** The format structure. */
+  get view(): DataView {
+    this.#view ??= viewOf(this.regions[0]);
+    return this.#view;
+  }
+}
+
+export interface LogTransaction {
+  readonly tid: number;
+  /** LSN of the record it starts in: the one its buffers and inodes are stamped with. */
+  readonly lsn: Lsn;
+  /** LSN of the record its commit operation is in. */
+  readonly commitLsn: Lsn;
+  readonly littleEndian: boolean;
+  readonly items: readonly LogItem[];
+  /** Bytes of all regions. */
+  readonly bytes: number;
+}
+
+/** A transaction that has started and not yet committed. */
+class OpenTransaction {
+  readonly tid: number;
+  readonly lsn: Lsn;
+  readonly littleEndian: boolean;
+  readonly items: LogItem[] = [];
+  /** The transaction header is in: what follows are items. */
+  started = false;
+  bytes = 0;
+  regions = 0;
+  /** Memory with room to grow, where the last region has been added to. */
+  tail: Uint8Array | undefined;
+  /** Records since it started or was last compacted, and items whose regions are its own memory. */
+  age = 0;
+  compacted = 0;
+
+  constructor(tid: number, lsn: Lsn, littleEndian: boolean) {
+    this.tid = tid;
+    this.lsn = lsn;
+    this.littleEndian = littleEndian;
+  }
+
+  compact(): void {
+    // The last item may still grow, and is looked at again next time.
+    for (let i = this.compacted; i < this.items.length; i++) {
+      const { regions } = this.items[i];
+      for (let r = 0; r < regions.length; r++)
+        if (regions[r].byteLength < regions[r].buffer.byteLength) regions[r] = regions[r].slice();
+    }
+    this.compacted = Math.max(0, this.items.length - 1);
+    this.age = 0;
+  }
+}
+
+export class LogDecoder {
+  readonly #open = new Map<number, OpenTransaction>();
+  #openBytes = 0;
+  #openRegions = 0;
+
+  /** Transactions that have started and not committed. */
+  get openTransactions(): number {
+    return this.#open.size;
+  }
+
+  /**
+   * Takes one unpacked record and yields what commits in it. Throws LogError at the first operation that
+   * recovery would not take.
+   */
+  *decode(record: LogRecord): Generator<LogTransaction> {
+    const { data } = record;
+    const view = viewOf(data);
+    const littleEndian = record.fmt === XLOG_FMT.LINUX_LE;
+    const where = { cycle: record.cycle, block: record.block };
+    const bad = (reason: string): LogError => new LogError(where, reason);
+    let at = 0;
+    for (let left = record.ops; at < data.length && left > 0; left--) {
+      if (at + LOG_OP_HEADER_SIZE > data.length) throw bad('an operation header runs past the record');
+      const tid = view.getUint32(at + OP.tid);
+      const length = view.getUint32(at + OP.len);
+      const client = view.getUint8(at + OP.clientid);
+      const opFlags = view.getUint8(at + OP.flags);
+      at += LOG_OP_HEADER_SIZE;
+      if (client !== LOG_CLIENT.TRANSACTION && client !== LOG_CLIENT.LOG)
+        throw bad(`an operation's client is 0x${client.toString(16)}, expected 0x69 or 0xaa`);
+      if (at + length > data.length)
+        throw bad(`an operation of ${length} bytes runs past the record (${data.length} bytes)`);
+      const open = this.#open.get(tid);
+      if (open === undefined) {
+        // Anything but a start is the rest of a transaction that began before the tail.
+        if ((opFlags & LOG_OP.START) !== 0)
+          this.#open.set(tid, new OpenTransaction(tid, record.lsn, littleEndian));
+        at += length;
+        continue;
+      }
+      let flags = opFlags & ~LOG_OP.END;
+      if ((flags & LOG_OP.WAS_CONT) !== 0) flags &= ~LOG_OP.CONTINUE;
+      if (flags === 0 || flags === LOG_OP.CONTINUE) this.#add(open, view, at, length, bad);
+      else if (flags === LOG_OP.WAS_CONT) this.#append(open, data, at, length, bad);
+      else if (flags === LOG_OP.COMMIT) {
+        this.#forget(open);
+        for (const item of open.items) {
+          const fault = itemFault(item);
+          if (fault !== undefined) throw bad(fault);
+        }
+        yield {
+          tid,
+          lsn: open.lsn,
+          commitLsn: record.lsn,
+          littleEndian: open.littleEndian,
+          items: open.items,
+          bytes: open.bytes,
+        };
+      } else if (flags === LOG_OP.UNMOUNT) this.#forget(open);
+      else throw bad(`an operation's flags are 0x${opFlags.toString(16)}`);
+      at += length;
+    }
+    for (const open of this.#open.values()) if (++open.age > COMPACT_RECORDS) open.compact();
+  }
+
+  #forget(open: OpenTransaction): void {
+    this.#open.delete(open.tid);
+    this.#openBytes -= open.bytes;
+    this.#openRegions -= open.regions;
+  }
+
+  #grow(open: OpenTransaction, length: number, bad: (reason: string) => LogError): void {
+    open.bytes += length;
+    this.#openBytes += length;
+    if (this.#openBytes > MAX_OPEN_BYTES)
+      throw bad(`uncommitted transactions hold more than ${MAX_OPEN_BYTES / 2 ** 20} MiB`);
+  }
+
+  /** A new region, or the first part of one. */
+  #add(
+    open: OpenTransaction,
+    view: DataView,
+    at: number,
+    length: number,
+    bad: (reason: string) => LogError,
+  ): void {
+    if (length === 0) return;
+    if (!open.started) {
+      if (length < 4 || view.getUint32(at, open.littleEndian) !== XFS_TRANS_HEADER_MAGIC)
+        throw bad('a transaction begins without its header');
+      if (length > TRANSACTION_HEADER_SIZE)
+        throw bad(`a transaction header of ${length} bytes, expected ${TRANSACTION_HEADER_SIZE}`);
+      // A shorter one goes on in the next record.
+      open.started = length === TRANSACTION_HEADER_SIZE;
+      return;
+    }
+    const region = new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset + at, length);
+    let item = open.items.length === 0 ? undefined : open.items[open.items.length - 1];
+    if (item === undefined || item.regions.length === item.size) {
+      if (length < LOG_ITEM.size) throw bad(`a log item of ${length} bytes`);
+      const type = view.getUint16(at + LOG_ITEM.at.type, open.littleEndian);
+      const size = view.getUint16(at + LOG_ITEM.at.size, open.littleEndian);
+      if (size === 0 || size > MAX_REGIONS)
+        throw bad(`a log item of ${size} regions, expected 1 to ${MAX_REGIONS}`);
+      item = new LogItem(type, size, open.littleEndian);
+      open.items.push(item);
+    }
+    item.regions.push(region);
+    open.regions++;
+    if (++this.#openRegions > MAX_OPEN_REGIONS)
+      throw bad(`uncommitted transactions hold more than ${MAX_OPEN_REGIONS} regions`);
+    this.#grow(open, length, bad);
+  }
+
+  /** More of the region that did not fit the record before. */
+  #append(
+    open: OpenTransaction,
+    data: Uint8Array,
+    at: number,
+    length: number,
+    bad: (reason: string) => LogError,
+  ): void {
+    if (!open.started) {
+      if (length > TRANSACTION_HEADER_SIZE)
+        throw bad(`a transaction header of ${length} bytes, expected ${TRANSACTION_HEADER_SIZE}`);
+      open.started = true;
+      return;
+    }
+    const item = open.items.length === 0 ? undefined : open.items[open.items.length - 1];
+    if (item === undefined) throw bad('the rest of a region whose beginning is missing');
+    const last = item.regions.length - 1;
+    const before = item.regions[last];
+    const total = before.length + length;
+    if (open.tail === undefined || before.buffer !== open.tail.buffer || total > open.tail.length) {
+      open.tail = new Uint8Array(2 * total);
+      open.tail.set(before);
+    }
+    open.tail.set(data.subarray(at, at + length), before.length);
+    item.regions[last] = open.tail.subarray(0, total);
+    this.#grow(open, length, bad);
+  }
+}
+
+/** The unpacked records from `from` to `to`, checked as recovery checks them. Throws LogError. */
+export function* checkedRecords(state: LogState, from: number, to: number): Generator<LogRecord> {
+  const { device } = state;
+  try {
+    for (const record of walkRecords(device, from, to)) {
+      checkRecord(device, record);
+      unpackRecord(record);
+      yield record;
+    }
+  } catch (error) {
+    if (error instanceof BadRecordError) throw new LogError(device.lsnOf(error.block), error.reason);
+    throw error;
+  }
+}
+
+/**
+ * The transactions a recovery replays, in commit order. Throws LogError where the log cannot be replayed
+ * from there on; what was yielded before stands whole. A clean log yields nothing.
+ */
+export function* committedTransactions(
+  state: LogState,
+  decoder: LogDecoder = new LogDecoder(),
+): Generator<LogTransaction> {
+  if (state.clean) return;
+  for (const record of checkedRecords(state, state.tail.block, state.head.block))
+    yield* decoder.decode(record);
+}
+
+/** Name of an item's type, lower case; the number in hex where there is none. */
+export const itemName = (type: number): string => LI_NAME[type]?.toLowerCase() ?? `0x${type.toString(16)}`;

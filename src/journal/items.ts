@@ -1,0 +1,335 @@
+/**
+ * What log items say: the checks recovery makes before it believes one, the dirty chunks of a buffer, the
+ * extents of an intent. Byte order as the item's own.
+ */
+import { DINODE_SIZE } from '../format/dinode.js';
+import {
+  ATTRI_LOG_FORMAT,
+  ATTRI_OP,
+  attriNameLengths,
+  BLF,
+  BLF_CHUNK,
+  BUF_LOG_FORMAT,
+  BUF_LOG_FORMAT_HEAD,
+  EXTENT_OP_MASK,
+  ILOG,
+  ILOG_AFORK,
+  ILOG_DFORK,
+  INODE_LOG_FORMAT,
+  INODE_LOG_FORMAT_32,
+  INTENT_HEAD,
+  INTENT_OF,
+  inodeLogFormat,
+  itemMinSize,
+  LI,
+  LI_NAME,
+  LOG_EXTENT,
+  LOG_EXTENT_32,
+  MAP_EXTENT,
+  PHYS_EXTENT,
+} from '../format/logitems.js';
+import type { LogItem } from './decode.js';
+
+const BUF = BUF_LOG_FORMAT.at;
+
+/** A host-order u64 as a number: exact up to 2^53. */
+export const u64Of = (v: DataView, at: number, littleEndian: boolean): number =>
+  littleEndian
+    ? v.getUint32(at + 4, true) * 0x1_0000_0000 + v.getUint32(at, true)
+    : v.getUint32(at) * 0x1_0000_0000 + v.getUint32(at + 4);
+
+/** A host-order s64 as a number: exact below 2^53 both ways. */
+export const i64Of = (v: DataView, at: number, littleEndian: boolean): number =>
+  littleEndian
+    ? v.getInt32(at + 4, true) * 0x1_0000_0000 + v.getUint32(at, true)
+    : v.getInt32(at) * 0x1_0000_0000 + v.getUint32(at + 4);
+
+/** Why recovery would not take an item, or undefined. */
+export function itemFault(item: LogItem): string | undefined {
+  const name = LI_NAME[item.type];
+  if (name === undefined) return `unknown log item type 0x${item.type.toString(16)}`;
+  const { length } = item.regions[0];
+  if (length < itemMinSize(item.type)) return `${name} item of ${length} bytes`;
+  if (item.regions.length < item.size)
+    return `${name} item has ${item.regions.length} of its ${item.size} regions`;
+  switch (item.type) {
+    case LI.BUF:
+      return bufFault(item);
+    case LI.INODE:
+      return inodeFault(item);
+    case LI.EFI:
+    case LI.EFI_RT:
+    case LI.EFD:
+    case LI.EFD_RT: {
+      const count = intentExtents(item);
+      const pads = INTENT_HEAD.size + count * LOG_EXTENT.size;
+      const plain = INTENT_HEAD.size + count * LOG_EXTENT_32.size;
+      return length === pads || length === plain
+        ? undefined
+        : `${name} item of ${length} bytes for ${count} extents`;
+    }
+    case LI.RUI:
+    case LI.RUI_RT:
+    case LI.BUI:
+      return intentFault(item, name, MAP_EXTENT.size);
+    case LI.CUI:
+    case LI.CUI_RT:
+      return intentFault(item, name, PHYS_EXTENT.size);
+    case LI.ATTRI:
+      return attriFault(item);
+    default:
+      return undefined;
+  }
+}
+
+function intentFault(item: LogItem, name: string, size: number): string | undefined {
+  const count = intentExtents(item);
+  const { length } = item.regions[0];
+  if (item.type === LI.BUI && count !== 1) return `BUI item of ${count} extents, expected 1`;
+  return length === INTENT_HEAD.size + count * size
+    ? undefined
+    : `${name} item of ${length} bytes for ${count} extents`;
+}
+
+function bufFault(item: LogItem): string | undefined {
+  const words = item.view.getUint32(BUF.map_size, item.littleEndian);
+  if (item.view.byteLength < BUF_LOG_FORMAT_HEAD + words * 4)
+    return `BUF item of ${item.view.byteLength} bytes for a map of ${words} words`;
+  if ((bufFlags(item) & BLF.CANCEL) !== 0) return undefined;
+  const size = bufBytes(item);
+  let end = 0;
+  let used = 1;
+  forEachChunk(item, (offset, length) => {
+    end = offset + length;
+    used++;
+  });
+  if (used !== item.regions.length)
+    return `BUF item with ${item.regions.length - 1} data regions and ${used - 1} in its map`;
+  return end <= size ? undefined : `BUF item that changes bytes up to ${end} of a buffer of ${size}`;
+}
+
+function inodeFault(item: LogItem): string | undefined {
+  const { length } = item.regions[0];
+  if (length !== INODE_LOG_FORMAT.size && length !== INODE_LOG_FORMAT_32.size)
+    return `INODE item of ${length} bytes`;
+  if (item.size < 2) return 'INODE item without a core';
+  if (item.regions[1].length < DINODE_SIZE)
+    return `INODE item with a core of ${item.regions[1].length} bytes`;
+  const fields = inodeFields(item);
+  const forks = ((fields & ILOG_DFORK) !== 0 ? 1 : 0) + ((fields & ILOG_AFORK) !== 0 ? 1 : 0);
+  return item.regions.length >= 2 + forks
+    ? undefined
+    : `INODE item with ${item.regions.length} regions for fields 0x${fields.toString(16)}`;
+}
+
+function attriFault(item: LogItem): string | undefined {
+  const le = item.littleEndian;
+  const op = item.view.getUint32(ATTRI_LOG_FORMAT.at.op_flags, le) & EXTENT_OP_MASK;
+  if (op < ATTRI_OP.SET || op > ATTRI_OP.PPTR_REPLACE) return `ATTRI item with operation ${op}`;
+  const [name, newName] = attriNameLengths(item.view, 0, le);
+  const value = item.view.getUint32(ATTRI_LOG_FORMAT.at.value_len, le);
+  let next = 1;
+  for (const length of [name, newName, value, newName > 0 ? value : 0]) {
+    if (length === 0) continue;
+    const region = item.regions[next++];
+    if (region === undefined) return `ATTRI item with ${item.regions.length} regions`;
+    if (region.length < length) return `ATTRI item with ${region.length} bytes where ${length} are announced`;
+  }
+  return undefined;
+}
+
+// ---- buffers
+
+/** BLF bits, and BLFT above BLFT_SHIFT. */
+export const bufFlags = (item: LogItem): number => item.view.getUint16(BUF.flags, item.littleEndian);
+/** Start of the buffer in 512-byte blocks of the device. */
+export const bufBlkno = (item: LogItem): number => i64Of(item.view, BUF.blkno, item.littleEndian);
+export const bufBytes = (item: LogItem): number => item.view.getUint16(BUF.len, item.littleEndian) * 512;
+export const bufIsCancelled = (item: LogItem): boolean => (bufFlags(item) & BLF.CANCEL) !== 0;
+
+/**
+ * The logged parts of a buffer, in order: byte offset and length in the buffer, and the region that holds
+ * them (whose own length may be greater). A run of set bits may be logged as several regions.
+ */
+export function forEachChunk(
+  item: LogItem,
+  each: (offset: number, length: number, region: Uint8Array) => void,
+): void {
+  const le = item.littleEndian;
+  const v = item.view;
+  const words = Math.min(v.getUint32(BUF.map_size, le), (v.byteLength - BUF_LOG_FORMAT_HEAD) >>> 2);
+  const bits = words * 32;
+  const set = (bit: number): boolean =>
+    ((v.getUint32(BUF_LOG_FORMAT_HEAD + (bit >>> 5) * 4, le) >>> (bit & 31)) & 1) !== 0;
+  let next = 1;
+  for (let bit = 0; bit < bits; ) {
+    if (!set(bit)) {
+      // A word without bits is left out whole.
+      const rest = v.getUint32(BUF_LOG_FORMAT_HEAD + (bit >>> 5) * 4, le) >>> (bit & 31);
+      bit = rest === 0 ? (bit | 31) + 1 : bit + 1;
+      continue;
+    }
+    const region = item.regions[next++];
+    if (region === undefined) return;
+    const most = region.length >>> 7;
+    let end = bit + 1;
+    while (end < bits && end - bit < most && set(end)) end++;
+    // A region of less than a chunk says nothing that could be replayed.
+    const chunks = Math.min(end - bit, most);
+    if (chunks === 0) return;
+    each(bit * BLF_CHUNK, chunks * BLF_CHUNK, region);
+    bit += chunks;
+  }
+}
+
+/** Writes the logged parts over a buffer's bytes; what lies outside `into` is left out. */
+export function applyBuf(item: LogItem, into: Uint8Array): void {
+  forEachChunk(item, (offset, length, region) => {
+    const fits = Math.min(length, into.length - offset);
+    if (fits > 0) into.set(fits === region.length ? region : region.subarray(0, fits), offset);
+  });
+}
+
+// ---- inodes
+
+/** ILOG bits. */
+export const inodeFields = (item: LogItem): number =>
+  item.view.getUint32(INODE_LOG_FORMAT.at.fields, item.littleEndian);
+export const inodeIno = (item: LogItem): number =>
+  u64Of(item.view, inodeLogFormat(item.view.byteLength).at.ino, item.littleEndian);
+/** The logged core, in the item's byte order. */
+export const inodeCore = (item: LogItem): Uint8Array => item.regions[1];
+/** The region of the data fork: data, extents or btree root as `fields` says; undefined where not logged. */
+export const inodeDataFork = (item: LogItem): Uint8Array | undefined =>
+  (inodeFields(item) & ILOG_DFORK) !== 0 ? item.regions[2] : undefined;
+export const inodeAttrFork = (item: LogItem): Uint8Array | undefined => {
+  const fields = inodeFields(item);
+  if ((fields & ILOG_AFORK) === 0) return undefined;
+  return item.regions[(fields & ILOG_DFORK) !== 0 ? 3 : 2];
+};
+/** The device number of a device inode, where `fields` has DEV. */
+export const inodeRdev = (item: LogItem): number =>
+  (inodeFields(item) & ILOG.DEV) === 0
+    ? 0
+    : item.view.getUint32(inodeLogFormat(item.view.byteLength).at.u, item.littleEndian);
+
+// ---- intents
+
+/** The id that ties an intent to its done-item; of a done-item that of its intent. As a key for maps. */
+export const intentId = (item: LogItem): bigint =>
+  item.view.getBigUint64(INTENT_HEAD.at.id, item.littleEndian);
+export const isDone = (type: number): boolean => INTENT_OF[type] !== undefined;
+/** The number of extents an intent announces (1 for those that have no array). */
+export const intentExtents = (item: LogItem): number =>
+  item.view.getUint32(INTENT_HEAD.at.nextents, item.littleEndian);
+
+export interface FreeExtent {
+  /** fsblock. */
+  readonly start: number;
+  readonly blocks: number;
+}
+/** Extents of an EFI or EFD, in either of the two layouts. */
+export function freeExtents(item: LogItem): FreeExtent[] {
+  const count = intentExtents(item);
+  const padded = item.view.byteLength === INTENT_HEAD.size + count * LOG_EXTENT.size;
+  const step = padded ? LOG_EXTENT.size : LOG_EXTENT_32.size;
+  const out: FreeExtent[] = [];
+  for (
+    let i = 0, at: number = INTENT_HEAD.size;
+    i < count && at + step <= item.view.byteLength;
+    i++, at += step
+  )
+    out.push({
+      start: u64Of(item.view, at + LOG_EXTENT.at.start, item.littleEndian),
+      blocks: item.view.getUint32(at + LOG_EXTENT.at.len, item.littleEndian),
+    });
+  return out;
+}
+
+export interface MapExtent {
+  /** Inode, or one of RMAP_OWN. */
+  readonly owner: number;
+  /** fsblock. */
+  readonly start: number;
+  /** File offset in blocks. */
+  readonly offset: number;
+  readonly blocks: number;
+  /** Operation in the low byte, RMAP_EXTENT or BMAP_EXTENT bits above. */
+  readonly flags: number;
+}
+/** Extents of a RUI or BUI. */
+export function mapExtents(item: LogItem): MapExtent[] {
+  const { view: v, littleEndian: le } = item;
+  const count = intentExtents(item);
+  const step = MAP_EXTENT.size;
+  const out: MapExtent[] = [];
+  for (let i = 0, at: number = INTENT_HEAD.size; i < count && at + step <= v.byteLength; i++, at += step)
+    out.push({
+      owner: i64Of(v, at + MAP_EXTENT.at.owner, le),
+      start: u64Of(v, at + MAP_EXTENT.at.startblock, le),
+      offset: u64Of(v, at + MAP_EXTENT.at.startoff, le),
+      blocks: v.getUint32(at + MAP_EXTENT.at.len, le),
+      flags: v.getUint32(at + MAP_EXTENT.at.flags, le),
+    });
+  return out;
+}
+
+export interface PhysExtent {
+  /** fsblock. */
+  readonly start: number;
+  readonly blocks: number;
+  /** Operation in the low byte. */
+  readonly flags: number;
+}
+/** Extents of a CUI. */
+export function physExtents(item: LogItem): PhysExtent[] {
+  const { view: v, littleEndian: le } = item;
+  const count = intentExtents(item);
+  const step = PHYS_EXTENT.size;
+  const out: PhysExtent[] = [];
+  for (let i = 0, at: number = INTENT_HEAD.size; i < count && at + step <= v.byteLength; i++, at += step)
+    out.push({
+      start: u64Of(v, at + PHYS_EXTENT.at.startblock, le),
+      blocks: v.getUint32(at + PHYS_EXTENT.at.len, le),
+      flags: v.getUint32(at + PHYS_EXTENT.at.flags, le),
+    });
+  return out;
+}
+
+export interface AttrIntent {
+  readonly ino: number;
+  readonly igen: number;
+  /** One of ATTRI_OP. */
+  readonly op: number;
+  /** ATTR_FILTER bits. */
+  readonly filter: number;
+  readonly name: Uint8Array;
+  readonly value: Uint8Array;
+  /** PPTR_REPLACE alone; empty otherwise. */
+  readonly newName: Uint8Array;
+  readonly newValue: Uint8Array;
+}
+/** What an ATTRI asks for; padding cut off. The item has passed itemFault. */
+export function attrIntent(item: LogItem): AttrIntent {
+  const { view: v, littleEndian: le } = item;
+  const at = ATTRI_LOG_FORMAT.at;
+  const [nameLength, newNameLength] = attriNameLengths(v, 0, le);
+  const valueLength = v.getUint32(at.value_len, le);
+  let next = 1;
+  const take = (length: number): Uint8Array =>
+    length === 0 ? new Uint8Array(0) : item.regions[next++].subarray(0, length);
+  const name = take(nameLength);
+  const newName = take(newNameLength);
+  const value = take(valueLength);
+  const newValue = take(newNameLength > 0 ? valueLength : 0);
+  return {
+    ino: u64Of(v, at.ino, le),
+    igen: v.getUint32(at.igen, le),
+    op: v.getUint32(at.op_flags, le) & EXTENT_OP_MASK,
+    filter: v.getUint32(at.attr_filter, le),
+    name,
+    value,
+    newName,
+    newValue,
+  };
+}
