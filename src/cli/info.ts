@@ -1,2 +1,25 @@
+/** `xfsimg info IMAGE` */
 import type { Command } from 'commander';
-export function register(_p: Command): void {}
+import { addImageOptions, type ImageOptions, openImage } from './image.js';
+import { addTableOptions, type TableOptions } from './render/table.js';
+
+export function register(program: Command): void {
+  const command = program
+    .command('info')
+    .description('Geometry, features and use of the filesystem in IMAGE.')
+    .argument('<image>', 'image file or block device');
+  addImageOptions(command);
+  addTableOptions(command);
+  command.action(async (path: string, options: ImageOptions & TableOptions) => {
+    const [{ dumpInfo, INFO }, { openTable }, { finishDump }] = await Promise.all([
+      import('../dump/info.js'),
+      import('./render/table.js'),
+      import('./finish.js'),
+    ]);
+    const volume = openImage(path, options);
+    const rows = await openTable(INFO, options);
+    dumpInfo(volume, rows);
+    rows.finish();
+    finishDump(volume);
+  });
+}
