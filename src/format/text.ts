@@ -66,3 +66,20 @@ export function textToBytes(s: string): Uint8Array {
   }
   return Uint8Array.from(out);
 }
+
+/**
+ * Text for people: control characters, direction marks and bytes that are no UTF-8 as \xNN, so that nothing
+ * that stands in an image can steer a terminal.
+ */
+export const printable = (s: string): string =>
+  s.replace(
+    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|[\udc80-\udcff]/gu,
+    (c) => {
+      const code = c.charCodeAt(0);
+      if (code >= 0xdc80 && code <= 0xdcff) return `\\x${(code - 0xdc00).toString(16)}`;
+      return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
+    },
+  );
+
+/** A name or path for people. */
+export const showBytes = (b: Uint8Array): string => printable(bytesToText(b));

@@ -5,6 +5,7 @@
 import { S_IF } from '../format/dinode.js';
 import { FTYPE } from '../format/dir.js';
 import { CorruptionError, type Report } from '../format/fault.js';
+import { showBytes, textToBytes } from '../format/text.js';
 import { type DirListing, lookup, readDir } from './dir.js';
 import { type Inode, readInode } from './inode.js';
 import { readSymlink } from './symlink.js';
@@ -33,23 +34,9 @@ const REASON: Record<PathError['code'], string> = {
   ENAMETOOLONG: 'a name of more than 255 bytes',
 };
 
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/** The text of a name for people: UTF-8 where it is that, other bytes and control characters as \xNN. */
-export function showBytes(b: Uint8Array): string {
-  let s: string;
-  try {
-    s = decoder.decode(b);
-  } catch {
-    s = '';
-    for (const c of b) s += c < 0x80 ? String.fromCharCode(c) : `\\x${c.toString(16)}`;
-  }
-  return s.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
-}
-
-/** A path as bytes: strings are UTF-8. */
+/** A path as bytes; strings as format/text.ts makes them of bytes. */
 export const pathBytes = (path: string | Uint8Array): Uint8Array =>
-  typeof path === 'string' ? Buffer.from(path) : path;
+  typeof path === 'string' ? textToBytes(path) : path;
 
 /** The names of a path, without empty ones and '.'. */
 function components(path: Uint8Array): Uint8Array[] {

@@ -5,6 +5,7 @@
 import type { ChalkInstance } from 'chalk';
 import type Table3 from 'cli-table3';
 import type { Table } from '../../dump/table.js';
+import { printable } from '../../format/text.js';
 import type { Output } from './output.js';
 import { TableWriter, wholeDigits } from './writer.js';
 
@@ -27,17 +28,6 @@ const STYLES: Record<string, Style> = {
   attr: (c, s) => c.blue(s),
   free: (c, s) => c.gray(s),
 };
-
-/** Nothing that stands in an image may steer the terminal. */
-const printable = (s: string): string =>
-  s.replace(
-    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|[\udc80-\udcff]/gu,
-    (c) => {
-      const code = c.charCodeAt(0);
-      if (code >= 0xdc80 && code <= 0xdcff) return `\\x${(code - 0xdc00).toString(16)}`;
-      return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
-    },
-  );
 
 export class GridWriter extends TableWriter {
   readonly #tools: GridTools;
