@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
 import { tmpdir as systemTmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 
@@ -140,8 +140,19 @@ export function tmpdir(prefix = 'xfsimg-test-'): string {
 
 /** SHA-256 in hex, of bytes or of the file at a path given as a string. */
 export function sha256(bytesOrPath: Uint8Array | string): string {
-  const bytes = typeof bytesOrPath === 'string' ? readFileSync(bytesOrPath) : bytesOrPath;
-  return createHash('sha256').update(bytes).digest('hex');
+  const hash = createHash('sha256');
+  if (typeof bytesOrPath !== 'string') return hash.update(bytesOrPath).digest('hex');
+  const buffer = Buffer.alloc(1 << 20);
+  const fd = openSync(bytesOrPath, 'r');
+  try {
+    for (let count = 1; count > 0; ) {
+      count = readSync(fd, buffer);
+      hash.update(buffer.subarray(0, count));
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return hash.digest('hex');
 }
 
 /** Copy an image, leaving its zeros unwritten. */

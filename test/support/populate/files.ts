@@ -83,15 +83,16 @@ function fillOwnership(site: Site): void {
 
 function fillTimes(site: Site): void {
   const dir = site.mkdir('times');
-  // 1901, just before and after 1970, 2038 and its neighbours, the year 2400 (bigtime ends in 2486).
-  const seconds = [-2147483648, -1, 0, 1, 2147483647, 2147483648, 4294967296, 13569465600];
+  // 1901 (Linux drops the nanoseconds of the very first second), just before and after 1970, 2038 and its
+  // neighbours, the year 2400 (bigtime ends in 2486).
+  const seconds = [-2147483648, -2147483647, -1, 0, 1, 2147483647, 2147483648, 4294967296, 13569465600];
   const lines = seconds.flatMap((second, index) => [
     `open -f ${dir}/t${index}`,
     `utimes ${second} ${index * 111_111_111} ${second} ${999_999_999 - index}`,
     'close',
   ]);
   site.xfsio(lines);
-  site.note('time:1901', `${dir}/t0`);
+  site.note('time:1901', `${dir}/t1`);
   site.note('time:2400', `${dir}/t${seconds.length - 1}`);
 }
 
