@@ -144,7 +144,7 @@ const BY_FLAG = new Map<string, OptionName>([
 
 /** "from 16 MiB to 1 TiB, a power of two" */
 export function rangeOf(spec: NumberOption): string {
-  if (spec.only !== undefined) return `only ${spec.min} (${spec.only})`;
+  if (spec.only !== undefined) return `${spec.min} (${spec.only})`;
   const show = (n: number): string => (spec.units ? formatBytes(n) : `${n}`);
   return `from ${show(spec.min)} to ${show(spec.max)}${spec.powerOf2 ? ', a power of two' : ''}`;
 }

@@ -1,0 +1,88 @@
+/** `xfsimg mkfs IMAGE` */
+import { type Command, Option } from 'commander';
+import type { MkfsRefusal } from '../mkfs/error.js';
+import { CliError, EXIT } from './errors.js';
+import { addImageOptions, type ImageOptions } from './image.js';
+
+interface MkfsFlags extends ImageOptions {
+  b?: string[];
+  d?: string[];
+  i?: string[];
+  l?: string[];
+  m?: string[];
+  n?: string[];
+  s?: string[];
+  label?: string;
+  size?: string;
+  profile?: string;
+  reproducible?: boolean;
+  force?: boolean;
+  dryRun?: boolean;
+  quiet?: boolean;
+  keep?: boolean;
+}
+
+const EXIT_OF: Record<MkfsRefusal, number> = {
+  options: EXIT.USAGE,
+  exists: EXIT.FAILED,
+  'in-use': EXIT.UNUSABLE,
+  image: EXIT.FAILED,
+};
+
+/** The same group may be given several times: `-d agcount=4 -d su=64k,sw=2`. */
+const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
+const group = (letter: string, text: string): Option =>
+  new Option(`-${letter} <options>`, text).argParser(collect);
+
+export function register(program: Command): void {
+  const command = program
+    .command('mkfs')
+    .description(
+      'Make an XFS filesystem in IMAGE. Option groups, units and defaults are those of mkfs.xfs; ' +
+        '--size creates the file.',
+    )
+    .argument('<image>', 'image file or block device')
+    .option('--size <size>', 'size of the image file, made where it does not exist (k m g t p)')
+    .addOption(group('b', 'blocks: size='))
+    .addOption(
+      group('d', 'data: agcount= agsize= size= su= sw= sunit= swidth= noalign extszinherit= cowextsize= ...'),
+    )
+    .addOption(group('i', 'inodes: size= perblock= maxpct= sparse= nrext64='))
+    .addOption(group('l', 'log: size= agnum= su= sunit= internal'))
+    .addOption(group('m', 'metadata: finobt= inobtcount= rmapbt= reflink= bigtime= uuid= crc=1'))
+    .addOption(group('n', 'directories: size= ftype=1'))
+    .addOption(group('s', 'sectors: size='))
+    .option('-L, --label <label>', 'label, at most 12 bytes')
+    .option('--profile <name>', 'features a long-term kernel mounts: lts_4.19 lts_5.4 ... lts_6.12')
+    .option('--reproducible', 'UUID and times follow from the options; SOURCE_DATE_EPOCH is the time')
+    .option('-f, --force', 'overwrite a filesystem or partition table')
+    .option('-N, --dry-run', 'print the geometry and write nothing')
+    .option('-K, --keep', 'do not discard old contents')
+    .option('-q, --quiet', 'do not print the geometry');
+  addImageOptions(command);
+  command.action(async (path: string, flags: MkfsFlags) => {
+    const [{ mkfs }, { parseOptions }, { MkfsError }] = await Promise.all([
+      import('../mkfs/mkfs.js'),
+      import('../mkfs/options.js'),
+      import('../mkfs/error.js'),
+    ]);
+    try {
+      const values = parseOptions(flags, { size: flags.size, label: flags.label });
+      const { report, warnings } = await mkfs(path, {
+        ...values,
+        profile: flags.profile,
+        reproducible: flags.reproducible,
+        force: flags.force,
+        dryRun: flags.dryRun,
+        keep: flags.keep,
+        offset: flags.offset,
+        partition: flags.partition,
+      });
+      for (const warning of warnings) process.stderr.write(`xfsimg: ${warning}\n`);
+      if (!flags.quiet || flags.dryRun) process.stdout.write(report);
+    } catch (error) {
+      if (error instanceof MkfsError) throw new CliError(error.message, EXIT_OF[error.kind]);
+      throw error;
+    }
+  });
+}
