@@ -8,4 +8,5 @@ export interface CommandEntry {
 
 export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry>([
   ['info', { summary: 'geometry, features and use of a filesystem', load: () => import('./info.js') }],
+  ['mkfs', { summary: 'make a filesystem', load: () => import('./mkfs.js') }],
 ]);
