@@ -17,10 +17,11 @@ import {
   maxNodeRecords,
   maxRecords,
   ptrAt,
+  recordAt,
   SHORT_BLOCK,
 } from '../format/btree.js';
 import { crcHolds } from '../format/checksum.js';
-import { hex, type Report } from '../format/fault.js';
+import { hex, type Report, type Where } from '../format/fault.js';
 import {
   agbnoOfFsblock,
   agLength,
@@ -140,6 +141,48 @@ function compareLowKeys(kind: BtreeKind, a: DataView, aAt: number, b: DataView, 
   return compareKeys(a, aAt, b, bAt, kind.key.size);
 }
 
+/** High key of the rmapbt record at `at`: where it ends, in the AG and in its owner. */
+function highRmapKey(leaf: DataView, at: number, into: DataView): void {
+  const more = leaf.getUint32(at + 4) - 1;
+  const flags = leaf.getUint32(at + 16);
+  const ofInode = leaf.getInt32(at + 8) >= 0;
+  into.setUint32(0, leaf.getUint32(at) + more);
+  into.setUint32(4, leaf.getUint32(at + 8));
+  into.setUint32(8, leaf.getUint32(at + 12));
+  // Only mappings of a file's blocks have an offset that ends somewhere; bit 30 marks a bmbt block.
+  const low = leaf.getUint32(at + 20) + (ofInode && (flags & 0x4000_0000) === 0 ? more : 0);
+  into.setUint32(12, low > 0xffff_ffff ? flags + 1 : flags);
+  into.setUint32(16, low);
+}
+
+/** Highest of the high keys in a block of the rmapbt: what its parent's high key must be. */
+function highestRmapKey(
+  kind: BtreeKind,
+  level: number,
+  block: DataView,
+  into: DataView,
+  spare: DataView,
+): void {
+  const numrecs = block.getUint16(kind.header.at.numrecs);
+  for (let i = 0; i < numrecs; i++) {
+    let from = block;
+    let at = keyAt(kind, i) + kind.key.size;
+    if (level === 0) {
+      highRmapKey(block, recordAt(kind, i), spare);
+      from = spare;
+      at = 0;
+    }
+    if (i === 0 || compareRmapKeys(from, at, into, 0) > 0)
+      for (let b = 0; b < kind.key.size; b += 4) into.setUint32(b, from.getUint32(at + b));
+  }
+}
+
+/** A key for a message: its fields, separated by slashes. */
+const showKey = (kind: BtreeKind, v: DataView, at: number): string => {
+  const fields = Object.entries(kind.key.decode(v, at)).filter(([name]) => !/flag|fork|bmbt/.test(name));
+  return fields.map(([, value]) => value).join('/');
+};
+
 /**
  * Checks a btree block's header. Returns whether its contents can be read at all: the magic, level and
  * record count hold. A wrong CRC or identity is reported and also makes it unreadable.
@@ -198,7 +241,8 @@ class Walk {
   readonly #levels: LevelState[];
   /** The last low key met at each level, to hold the next against; its first byte count is 0 before any. */
   readonly #lastKey: { view: DataView; set: boolean }[];
-  readonly #key: DataView;
+  readonly #key = new DataView(new ArrayBuffer(24));
+  readonly #spare = new DataView(new ArrayBuffer(24));
 
   constructor(
     volume: Volume,
@@ -217,7 +261,6 @@ class Walk {
       view: new DataView(new ArrayBuffer(24)),
       set: false,
     }));
-    this.#key = new DataView(new ArrayBuffer(24));
   }
 
   #fault(agno: number, agbno: number, field: string, value: number | string, expected: string): void {
@@ -228,8 +271,10 @@ class Walk {
   run(): void {
     const { roots, levels, rootKeys, kind } = this.#tree;
     const isRoot = roots.length === 1 && rootKeys === undefined;
+    // Without an AG block of its own, the root in the inode is named by the inode alone.
+    const place = {};
     for (let i = 0; i < roots.length; i++)
-      this.#visit(roots[i], levels - 1, isRoot, rootKeys, i * kind.nodeKeySize);
+      this.#visit(roots[i], levels - 1, isRoot, rootKeys, i * kind.nodeKeySize, i, place);
     for (let level = 0; level < levels; level++) {
       const { last, right } = this.#levels[level];
       if (last >= 0 && right !== this.#nullPointer())
@@ -253,6 +298,8 @@ class Walk {
     isRoot: boolean,
     parent: DataView | undefined,
     parentKey: number,
+    index: number,
+    parentPlace: Where,
   ): void {
     const { g } = this.#volume;
     const { kind, owner } = this.#tree;
@@ -261,20 +308,29 @@ class Walk {
     const agno = agnoOfFsblock(g, fsblock);
     const agbno = agbnoOfFsblock(g, fsblock);
     const block = this.#volume.block(agno, agbno);
-    if (!verifyBtreeBlock(g, kind, block, fsblock, owner, level, isRoot, this.#report)) {
+    let foreign = false;
+    const noting: Report = (fault) => {
+      foreign ||= fault.field === 'magic' || fault.field === 'owner' || fault.field === 'level';
+      this.#report(fault);
+    };
+    if (!verifyBtreeBlock(g, kind, block, fsblock, owner, level, isRoot, noting)) {
       // What follows cannot be held against a block that is lost.
       this.#levels[level].last = -1;
+      if (foreign && parent !== undefined)
+        this.#parentFault(
+          parentPlace,
+          `ptrs[${index + 1}]`,
+          kind.long ? fsblock : agbno,
+          `a block of this tree`,
+        );
       return;
     }
     this.#checkSiblings(block, fsblock, level, agno, agbno);
     const numrecs = block.getUint16(kind.header.at.numrecs);
     const stride = level === 0 ? kind.record.size : kind.nodeKeySize;
     this.#checkOrder(block, level, numrecs, stride, agno, agbno);
-    if (parent !== undefined && numrecs > 0) {
-      lowKey(kind, level, block, kind.header.size, this.#key);
-      if (compareLowKeys(kind, parent, parentKey, this.#key, 0) !== 0)
-        this.#fault(agno, agbno, level === 0 ? 'recs[0]' : 'keys[0]', 'another key', "its parent's key");
-    }
+    if (parent !== undefined && numrecs > 0)
+      this.#checkParentKeys(block, level, parent, parentKey, index, parentPlace, agbno);
     this.#any?.(block, level, agno, agbno);
     if (level === 0) {
       this.#leaf?.(block, numrecs, kind.header.size, agno, agbno);
@@ -292,7 +348,38 @@ class Walk {
         this.#levels[level - 1].last = -1;
         continue;
       }
-      this.#visit(child, level - 1, false, block, keyAt(kind, i));
+      this.#visit(child, level - 1, false, block, keyAt(kind, i), i, { agno, agbno });
+    }
+  }
+
+  #parentFault(place: Where, field: string, value: number | string, expected: string): void {
+    const owner = this.#tree.kind.long ? { ino: this.#tree.owner } : {};
+    this.#report({ structure: this.#tree.kind.name, ...owner, ...place, field, value, expected });
+  }
+
+  /** Holds what the parent says of a block (its first key, and in the rmapbt its highest) against the block. */
+  #checkParentKeys(
+    block: DataView,
+    level: number,
+    parent: DataView,
+    at: number,
+    index: number,
+    place: Where,
+    agbno: number,
+  ): void {
+    const { kind } = this.#tree;
+    const key = this.#key;
+    lowKey(kind, level, block, kind.header.size, key);
+    if (compareLowKeys(kind, parent, at, key, 0) !== 0) {
+      const expected = `${showKey(kind, key, 0)}, the first of block ${agbno} below`;
+      this.#parentFault(place, `keys[${index + 1}]`, showKey(kind, parent, at), expected);
+    }
+    if (!kind.overlapping) return;
+    highestRmapKey(kind, level, block, key, this.#spare);
+    if (compareRmapKeys(parent, at + kind.key.size, key, 0) !== 0) {
+      const expected = `${showKey(kind, key, 0)}, the highest of block ${agbno} below`;
+      const value = showKey(kind, parent, at + kind.key.size);
+      this.#parentFault(place, `keys[${index + 1}] (high)`, value, expected);
     }
   }
 
