@@ -105,8 +105,14 @@ export interface TreeEntry {
 export interface WalkTreeOptions {
   /** Takes faults; default the volume's. What cannot be read is reported and left out. */
   readonly report?: Report;
-  /** Called with each directory's listing, before its entries are visited. `path` as in TreeEntry. */
-  readonly onDirectory?: (listing: DirListing, path: Uint8Array, inode: Inode, depth: number) => void;
+  /** Called with each directory's listing and its order, before its entries are visited. Paths as in TreeEntry. */
+  readonly onDirectory?: (
+    listing: DirListing,
+    order: Uint32Array | undefined,
+    path: Uint8Array,
+    inode: Inode,
+    depth: number,
+  ) => void;
   /** Order of a listing's entries: indices, for instance sorted by name. Default disk order. */
   readonly order?: (listing: DirListing) => Uint32Array;
 }
@@ -158,10 +164,11 @@ export function walkTree(
         value: listing.parent,
         expected: `${parent}, the directory that holds it`,
       });
-    options.onDirectory?.(listing, path.subarray(0, length), inode, frames.length);
+    const order = options.order?.(listing);
+    options.onDirectory?.(listing, order, path.subarray(0, length), inode, frames.length);
     let prefix = length;
     if (length > 0) path[prefix++] = SLASH;
-    frames.push({ listing, order: options.order?.(listing), ino: inode.ino, next: 0, prefix });
+    frames.push({ listing, order, ino: inode.ino, next: 0, prefix });
   };
 
   enter(start, 0, -1);
