@@ -9,4 +9,8 @@ export interface CommandEntry {
 export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry>([
   ['info', { summary: 'geometry, features and use of a filesystem', load: () => import('./info.js') }],
   ['mkfs', { summary: 'make a filesystem', load: () => import('./mkfs.js') }],
+  [
+    'log',
+    { summary: 'the journal: its state, records, transactions and items', load: () => import('./log.js') },
+  ],
 ]);

@@ -1,0 +1,450 @@
+/** `log`: the journal as tables. */
+import { BTREES, RMAP_OWNER_NAME } from '../../format/btree.js';
+import { DINODE, dinodeNextents, dinodeSize } from '../../format/dinode.js';
+import {
+  agbnoOfAgino,
+  agbnoOfFsblock,
+  aginoOfIno,
+  agnoOfFsblock,
+  agnoOfIno,
+  type Geometry,
+} from '../../format/geometry.js';
+import { formatLsn, XLOG_FMT_NAME } from '../../format/log.js';
+import {
+  ATTR_FILTER,
+  ATTRI_OP_NAME,
+  BLF,
+  BLFT,
+  BLFT_NAME,
+  BMAP_EXTENT,
+  BMAP_OP_NAME,
+  blftOf,
+  DONE_OF,
+  DQUOT_LOG_FORMAT,
+  EXCHMAPS,
+  EXTENT_OP_MASK,
+  flagNames,
+  ICREATE_LOG,
+  ILOG,
+  INTENT_OF,
+  LI,
+  logDinodeIsBigtime,
+  REFCOUNT_OP_NAME,
+  RMAP_EXTENT,
+  RMAP_OP_NAME,
+  swapDinode,
+  XMI_LOG_FORMAT,
+} from '../../format/logitems.js';
+import { viewOf } from '../../format/structure.js';
+import { bytesToText } from '../../format/text.js';
+import {
+  checkedRecords,
+  committedTransactions,
+  itemName,
+  type LogItem,
+  type LogTransaction,
+} from '../../journal/decode.js';
+import { allRecords, allTransactions } from '../../journal/history.js';
+import {
+  attrIntent,
+  bufBlkno,
+  bufBytes,
+  bufFlags,
+  forEachChunk,
+  freeExtents,
+  inodeCore,
+  inodeFields,
+  inodeIno,
+  intentId,
+  mapExtents,
+  physExtents,
+  u64Of,
+} from '../../journal/items.js';
+import { type LogRecord, recordCrcHolds } from '../../journal/record.js';
+import type { LogState } from '../../journal/scan.js';
+import { summarizeLog } from '../../journal/status.js';
+import { any, emitRow, oneOf, optional, type RowSink, table, text, u64, uint } from '../table.js';
+
+export const LOG_STATUS = table('log status', 'a property of the log', {
+  property: text('what is told'),
+  value: any('its value; LSNs as cycle/block, blocks of 512 bytes from the start of the log'),
+});
+
+export const LOG_RECORDS = table('log records', 'a record of the log', {
+  lsn: text('its LSN, as cycle/block; blocks are of 512 bytes, from the start of the log'),
+  tail: text('LSN of the oldest record that was still needed when it was written'),
+  blocks: uint('512-byte blocks it takes, headers and data'),
+  headers: uint('how many of them are headers'),
+  bytes: uint('bytes of data'),
+  ops: uint('operations in the data'),
+  format: text('byte order and system of the writer'),
+  crc: oneOf(['good', 'none', 'bad'], 'its checksum; mkfs writes none'),
+});
+
+export const LOG_TRANSACTIONS = table('log transactions', 'a transaction that committed', {
+  lsn: text('LSN of the record it starts in: what it changes is stamped with it'),
+  commit: text('LSN of the record it commits in'),
+  tid: uint('transaction id'),
+  items: uint('log items'),
+  bytes: uint('bytes logged'),
+  buffers: uint('items that change a buffer'),
+  inodes: uint('items that change an inode'),
+  intents: uint('items that announce work for later transactions'),
+  dones: uint('items that finish such work'),
+});
+
+export const LOG_ITEMS = table('log items', 'what a committed transaction changes', {
+  lsn: text('LSN of its transaction'),
+  tid: uint('transaction id'),
+  item: uint('number of the item within its transaction, from 0; an intent has a row per extent'),
+  type: text('kind of log item: buf, inode, icreate, efi, efd, rui, rud, cui, cud, bui, bud, attri, ...'),
+  structure: optional(text('what is changed: agf, bnobt, inode, dir data, extent, ...')),
+  ino: optional(u64('inode changed, or owner of the extent')),
+  agno: optional(uint('AG of the block')),
+  agbno: optional(uint('first block within the AG')),
+  blocks: optional(uint('filesystem blocks; a part of one counts as 1')),
+  offset: optional(u64('file offset of the extent, in blocks')),
+  id: optional(text('what ties an intent to its done-item')),
+  detail: text('bytes changed, or fields, or the operation'),
+});
+
+/** Emits the rows; the number of open intents and such come from decoding the whole log. */
+export function dumpLogStatus(state: LogState, sink: RowSink): ReturnType<typeof summarizeLog> {
+  const { device } = state;
+  const row = (property: string, value: string | number): void =>
+    emitRow(sink, LOG_STATUS, { property, value });
+  const summary = summarizeLog(state);
+  row('state', summary.error === undefined ? (state.clean ? 'clean' : 'dirty') : 'damaged');
+  row('head', formatLsn(state.head));
+  row('tail', formatLsn(state.tail));
+  if (state.last !== undefined) {
+    row('last record', formatLsn(state.last.lsn));
+    row('format', XLOG_FMT_NAME[state.last.fmt] ?? String(state.last.fmt));
+  }
+  if (state.zeroed) row('never written', 'true');
+  if (state.torn !== undefined) row('torn record cut off at block', state.torn);
+  if (state.overwrittenTail !== undefined) row('overwritten tail at block', state.overwrittenTail);
+  row('log blocks', device.blocks);
+  row('records to replay', summary.records);
+  row('transactions to replay', summary.transactions);
+  row('items to replay', summary.items);
+  row('buffers', summary.buffers);
+  row('cancelled buffers', summary.cancelled);
+  row('inodes', summary.inodes);
+  row('bytes', summary.bytes);
+  row('uncommitted transactions', summary.uncommitted);
+  row('intents without a done', summary.openIntents.length);
+  const kinds = new Map<string, number>();
+  for (const { item } of summary.openIntents)
+    kinds.set(itemName(item.type), (kinds.get(itemName(item.type)) ?? 0) + 1);
+  for (const [kind, count] of kinds) row(`open ${kind}`, count);
+  row('lists of unlinked inodes', summary.unlinkedLists);
+  if (summary.error !== undefined) row('damage', summary.error.message);
+  return summary;
+}
+
+export function dumpLogRecords(state: LogState, sink: RowSink, all: boolean): void {
+  const { num, text: cells } = sink;
+  const { at } = LOG_RECORDS;
+  const emit = (r: LogRecord, crc: string): void => {
+    const blocks = r.headerBlocks + Math.ceil(r.len / 512);
+    cells[at.lsn] = formatLsn(r.lsn);
+    cells[at.tail] = formatLsn(r.tailLsn);
+    num[at.blocks] = blocks;
+    num[at.headers] = r.headerBlocks;
+    num[at.bytes] = r.len;
+    num[at.ops] = r.ops;
+    cells[at.format] = XLOG_FMT_NAME[r.fmt] ?? String(r.fmt);
+    cells[at.crc] = crc;
+    sink.emit();
+  };
+  if (all) {
+    for (const r of allRecords(state)) emit(r, recordCrcHolds(r) ? 'good' : 'none');
+    return;
+  }
+  if (!state.clean)
+    for (const r of checkedRecords(state, state.tail.block, state.head.block)) emit(r, 'good');
+}
+
+const transactionsOf = (state: LogState, all: boolean): Generator<LogTransaction> =>
+  all ? allTransactions(state) : committedTransactions(state);
+
+export function dumpLogTransactions(state: LogState, sink: RowSink, all: boolean): void {
+  const { num, text: cells } = sink;
+  const { at } = LOG_TRANSACTIONS;
+  for (const t of transactionsOf(state, all)) {
+    let buffers = 0;
+    let inodes = 0;
+    let intents = 0;
+    let dones = 0;
+    for (const { type } of t.items) {
+      if (type === LI.BUF) buffers++;
+      else if (type === LI.INODE) inodes++;
+      else if (DONE_OF[type] !== undefined) intents++;
+      else if (INTENT_OF[type] !== undefined) dones++;
+    }
+    cells[at.lsn] = formatLsn(t.lsn);
+    cells[at.commit] = formatLsn(t.commitLsn);
+    num[at.tid] = t.tid;
+    num[at.items] = t.items.length;
+    num[at.bytes] = t.bytes;
+    num[at.buffers] = buffers;
+    num[at.inodes] = inodes;
+    num[at.intents] = intents;
+    num[at.dones] = dones;
+    sink.emit();
+  }
+}
+
+export function dumpLogItems(state: LogState, sink: RowSink, all: boolean): void {
+  const writer = new ItemWriter(state.device.g, sink);
+  for (const t of transactionsOf(state, all)) {
+    writer.begin(t);
+    for (let i = 0; i < t.items.length; i++) writer.item(i, t.items[i]);
+  }
+}
+
+const AT = LOG_ITEMS.at;
+const BTREE_OF_MAGIC = new Map<number, string>(Object.values(BTREES).map((k) => [k.magic, k.name]));
+
+/** Fills the cells of one item's rows; cells a kind has no value for are emptied first. */
+class ItemWriter {
+  readonly #g: Geometry;
+  readonly #sink: RowSink;
+  readonly #core = new Uint8Array(DINODE.size);
+  readonly #coreView = viewOf(this.#core);
+  readonly #agBytes: number;
+
+  constructor(g: Geometry, sink: RowSink) {
+    this.#g = g;
+    this.#sink = sink;
+    this.#agBytes = g.agblocks * g.blocksize;
+  }
+
+  begin(t: LogTransaction): void {
+    this.#sink.text[AT.lsn] = formatLsn(t.lsn);
+    this.#sink.num[AT.tid] = t.tid;
+  }
+
+  item(index: number, item: LogItem): void {
+    const { num, text: cells } = this.#sink;
+    num[AT.item] = index;
+    cells[AT.type] = itemName(item.type);
+    cells[AT.structure] = null;
+    cells[AT.id] = null;
+    num[AT.ino] = Number.NaN;
+    num[AT.agno] = Number.NaN;
+    num[AT.agbno] = Number.NaN;
+    num[AT.blocks] = Number.NaN;
+    num[AT.offset] = Number.NaN;
+    switch (item.type) {
+      case LI.BUF:
+        return this.#buf(item);
+      case LI.INODE:
+        return this.#inode(item);
+      case LI.ICREATE:
+        return this.#icreate(item);
+      case LI.DQUOT:
+        return this.#emit(`quota id ${item.view.getUint32(DQUOT_LOG_FORMAT.at.id, item.littleEndian)}`);
+      case LI.EFI:
+      case LI.EFD:
+      case LI.EFI_RT:
+      case LI.EFD_RT:
+        return this.#free(item);
+      case LI.RUI:
+      case LI.RUI_RT:
+        return this.#rmap(item);
+      case LI.CUI:
+      case LI.CUI_RT:
+        return this.#refcount(item);
+      case LI.BUI:
+        return this.#bmap(item);
+      case LI.ATTRI:
+        return this.#attr(item);
+      case LI.XMI:
+        return this.#exchange(item);
+      default:
+        if (INTENT_OF[item.type] !== undefined) this.#id(item);
+        return this.#emit('');
+    }
+  }
+
+  #emit(detail: string): void {
+    this.#sink.text[AT.detail] = detail;
+    this.#sink.emit();
+  }
+
+  #id(item: LogItem): void {
+    this.#sink.text[AT.id] = `0x${intentId(item).toString(16)}`;
+  }
+
+  #buf(item: LogItem): void {
+    const { num, text: cells } = this.#sink;
+    const flags = bufFlags(item);
+    const from = bufBlkno(item) * 512;
+    const agno = Math.floor(from / this.#agBytes);
+    const { blocksize } = this.#g;
+    num[AT.agno] = agno;
+    num[AT.agbno] = Math.floor((from - agno * this.#agBytes) / blocksize);
+    num[AT.blocks] = Math.ceil(bufBytes(item) / blocksize);
+    const blft = blftOf(flags);
+    let structure: string = BLFT_NAME[blft] ?? String(blft);
+    let detail = (flags & BLF.CANCEL) !== 0 ? 'cancelled' : '';
+    let begin = -1;
+    let end = -1;
+    if (detail === '')
+      forEachChunk(item, (offset, length, region) => {
+        if (offset === 0 && blft === BLFT.BTREE)
+          structure =
+            BTREE_OF_MAGIC.get(
+              ((region[0] << 24) | (region[1] << 16) | (region[2] << 8) | region[3]) >>> 0,
+            ) ?? structure;
+        if (offset !== end) {
+          if (begin >= 0) detail += `${detail === '' ? '' : ' '}${begin}-${end - 1}`;
+          begin = offset;
+        }
+        end = offset + length;
+      });
+    if (begin >= 0) detail += `${detail === '' ? '' : ' '}${begin}-${end - 1}`;
+    // A cancelled buffer is of no kind any more.
+    cells[AT.structure] = (flags & BLF.CANCEL) !== 0 && blft === BLFT.UNKNOWN ? null : structure;
+    this.#emit(detail);
+  }
+
+  #place(ino: number): void {
+    const { num } = this.#sink;
+    num[AT.ino] = ino;
+    num[AT.agno] = agnoOfIno(this.#g, ino);
+    num[AT.agbno] = agbnoOfAgino(this.#g, aginoOfIno(this.#g, ino));
+  }
+
+  #inode(item: LogItem): void {
+    this.#place(inodeIno(item));
+    this.#sink.num[AT.blocks] = 1;
+    this.#sink.text[AT.structure] = 'inode';
+    const le = item.littleEndian;
+    const logged = inodeCore(item);
+    swapDinode(logged, this.#core, 0, le, logDinodeIsBigtime(viewOf(logged), 0, le));
+    const v = this.#coreView;
+    const mode = v.getUint16(DINODE.at.mode).toString(8).padStart(6, '0');
+    this.#emit(
+      `${inodeFieldNames(inodeFields(item))} mode ${mode} nlink ${v.getUint32(DINODE.at.nlinkv2)} size ${dinodeSize(v, 0)} extents ${dinodeNextents(v, 0)}`,
+    );
+  }
+
+  #icreate(item: LogItem): void {
+    const { num, text: cells } = this.#sink;
+    const { view: v } = item;
+    const at = ICREATE_LOG.at;
+    cells[AT.structure] = 'inodes';
+    num[AT.agno] = v.getUint32(at.ag);
+    num[AT.agbno] = v.getUint32(at.agbno);
+    num[AT.blocks] = v.getUint32(at.length);
+    this.#emit(
+      `${v.getUint32(at.count)} inodes of ${v.getUint32(at.isize)} bytes, generation ${v.getUint32(at.gen)}`,
+    );
+  }
+
+  #extent(item: LogItem, fsblock: number, blocks: number, detail: string): void {
+    const { num } = this.#sink;
+    num[AT.blocks] = blocks;
+    if (item.type >= LI.EFI_RT) return this.#emit(`${detail} realtime block ${fsblock}`);
+    num[AT.agno] = agnoOfFsblock(this.#g, fsblock);
+    num[AT.agbno] = agbnoOfFsblock(this.#g, fsblock);
+    this.#emit(detail);
+  }
+
+  #free(item: LogItem): void {
+    this.#id(item);
+    this.#sink.text[AT.structure] = 'extent';
+    const detail = item.type === LI.EFI || item.type === LI.EFI_RT ? 'free' : 'freed';
+    const extents = freeExtents(item);
+    if (extents.length === 0) this.#emit(detail);
+    for (const { start, blocks } of extents) this.#extent(item, start, blocks, detail);
+  }
+
+  #rmap(item: LogItem): void {
+    this.#id(item);
+    this.#sink.text[AT.structure] = 'rmap';
+    for (const { owner, start, offset, blocks, flags } of mapExtents(item)) {
+      let detail = RMAP_OP_NAME[flags & EXTENT_OP_MASK] ?? `operation ${flags & EXTENT_OP_MASK}`;
+      if ((flags & RMAP_EXTENT.ATTR_FORK) !== 0) detail += ' attr';
+      if ((flags & RMAP_EXTENT.BMBT_BLOCK) !== 0) detail += ' bmbt';
+      if ((flags & RMAP_EXTENT.UNWRITTEN) !== 0) detail += ' unwritten';
+      if (owner < 0) detail += ` owner ${RMAP_OWNER_NAME[owner] ?? owner}`;
+      this.#sink.num[AT.ino] = owner < 0 ? Number.NaN : owner;
+      this.#sink.num[AT.offset] = owner < 0 ? Number.NaN : offset;
+      this.#extent(item, start, blocks, detail);
+    }
+  }
+
+  #refcount(item: LogItem): void {
+    this.#id(item);
+    this.#sink.text[AT.structure] = 'refcount';
+    for (const { start, blocks, flags } of physExtents(item))
+      this.#extent(
+        item,
+        start,
+        blocks,
+        REFCOUNT_OP_NAME[flags & EXTENT_OP_MASK] ?? `operation ${flags & EXTENT_OP_MASK}`,
+      );
+  }
+
+  #bmap(item: LogItem): void {
+    this.#id(item);
+    this.#sink.text[AT.structure] = 'bmap';
+    for (const { owner, start, offset, blocks, flags } of mapExtents(item)) {
+      let detail = BMAP_OP_NAME[flags & EXTENT_OP_MASK] ?? `operation ${flags & EXTENT_OP_MASK}`;
+      if ((flags & BMAP_EXTENT.ATTR_FORK) !== 0) detail += ' attr';
+      if ((flags & BMAP_EXTENT.UNWRITTEN) !== 0) detail += ' unwritten';
+      if ((flags & BMAP_EXTENT.REALTIME) !== 0) detail += ' realtime';
+      this.#sink.num[AT.ino] = owner;
+      this.#sink.num[AT.offset] = offset;
+      this.#extent(item, start, blocks, detail);
+    }
+  }
+
+  #attr(item: LogItem): void {
+    this.#id(item);
+    this.#sink.text[AT.structure] = 'attr';
+    const a = attrIntent(item);
+    this.#place(a.ino);
+    const parent = (a.filter & ATTR_FILTER.PARENT) !== 0;
+    const space = parent
+      ? 'parent'
+      : (a.filter & ATTR_FILTER.ROOT) !== 0
+        ? 'trusted'
+        : (a.filter & ATTR_FILTER.SECURE) !== 0
+          ? 'security'
+          : 'user';
+    let detail = `${ATTRI_OP_NAME[a.op]} ${space}.${bytesToText(a.name)}`;
+    if (a.newName.length > 0) detail += ` by ${space}.${bytesToText(a.newName)}`;
+    if (a.value.length > 0) detail += ` (${a.value.length} bytes)`;
+    this.#emit(detail);
+  }
+
+  #exchange(item: LogItem): void {
+    this.#id(item);
+    const { view: v, littleEndian: le } = item;
+    const at = XMI_LOG_FORMAT.at;
+    this.#sink.text[AT.structure] = 'bmap';
+    this.#place(u64Of(v, at.inode1, le));
+    this.#sink.num[AT.offset] = u64Of(v, at.startoff1, le);
+    this.#sink.num[AT.blocks] = u64Of(v, at.blockcount, le);
+    const flags = flagNames(u64Of(v, at.flags, le), EXCHMAPS).join(' ');
+    this.#emit(
+      `exchange with inode ${u64Of(v, at.inode2, le)} offset ${u64Of(v, at.startoff2, le)}${flags === '' ? '' : ` ${flags}`}`,
+    );
+  }
+}
+
+/** "core ddata"; kept, for there are few combinations and many inodes. */
+const fieldNames = new Map<number, string>();
+function inodeFieldNames(fields: number): string {
+  let names = fieldNames.get(fields);
+  if (names === undefined) {
+    names = flagNames(fields, ILOG).join(' ');
+    if (fieldNames.size < 1000) fieldNames.set(fields, names);
+  }
+  return names;
+}
