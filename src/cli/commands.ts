@@ -13,4 +13,9 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     'log',
     { summary: 'the journal: its state, records, transactions and items', load: () => import('./log.js') },
   ],
+  ['ls', { summary: 'list directories', load: () => import('./ls.js') }],
+  ['tree', { summary: 'draw the directory tree', load: () => import('./tree.js') }],
+  ['stat', { summary: 'show the inodes of files', load: () => import('./stat.js') }],
+  ['cat', { summary: 'write files to standard output', load: () => import('./cat.js') }],
+  ['find', { summary: 'find files by name, type, size', load: () => import('./find.js') }],
 ]);
