@@ -144,11 +144,11 @@ class Lister {
         this.#volume,
         inode,
         // A hidden directory is not listed, and so not entered.
-        (entry) => this.#hidden || entry.name[0] !== DOT,
+        (entry) => this.#hidden || entry.names[entry.nameFrom] !== DOT,
         {
           order: unsorted === true ? undefined : byName,
-          onDirectory: (listing, order, below, directory) => {
-            const whole = below.length === 0 ? path : join(path, below);
+          prefix: path,
+          onDirectory: (listing, order, whole, directory) => {
             this.#title(whole);
             if (all !== true) this.#writeListing(listing, whole, order);
             else {

@@ -3,7 +3,7 @@ import { emitFile, FILES } from '../dump/files.js';
 import { fileType, fileTypeOfFtype, flagNames } from '../format/mode.js';
 import { bytesToText, textToBytes } from '../format/text.js';
 import { type Inode, readInode } from '../volume/inode.js';
-import { walkTree } from '../volume/path.js';
+import { type TreeEntry, walkTree } from '../volume/path.js';
 import type { Volume } from '../volume/volume.js';
 import { Damage } from './damage.js';
 import type { Comparison, FindOptions } from './find.js';
@@ -21,7 +21,7 @@ const holds = ({ sign, value }: Comparison, n: number): boolean =>
   sign === 0 ? n === value : sign > 0 ? n > value : n < value;
 
 /** Takes a path found; the bytes are good for the call alone. */
-type Found = (path: Uint8Array, length: number, ino: number, inode: Inode | undefined) => void;
+type Found = (path: Uint8Array, ino: number, inode: Inode | undefined) => void;
 
 export async function search(image: string, paths: string[], options: FindOptions): Promise<void> {
   const volume = openImage(image, options);
@@ -32,13 +32,13 @@ export async function search(image: string, paths: string[], options: FindOption
     // A zero byte ends what another program reads: that gets the bytes as they are.
     const names = new NameWriter(out, options.print0 === true ? false : undefined);
     const end = options.print0 === true ? 0 : NEWLINE;
-    const found: Found = (path, length, ino, inode) => {
+    const found: Found = (path, ino, inode) => {
       if (rows === undefined) {
-        names.write(path, 0, length);
+        names.write(path);
         out.byte(end);
         return;
       }
-      damage.guard(() => emitFile(rows, volume, inode ?? readInode(volume, ino), path.subarray(0, length)));
+      damage.guard(() => emitFile(rows, volume, inode ?? readInode(volume, ino), path));
     };
     const matcher = new Matcher(volume, damage, options, found);
     for (const operand of paths.length > 0 ? paths : ['/']) matcher.run(operand);
@@ -60,9 +60,6 @@ class Matcher {
   readonly #types: Set<string> | undefined;
   /** Whether a test asks for what only the inode knows. */
   readonly #needInode: boolean;
-  /** The path of the entry at hand: the operand, then what the walk adds. */
-  #whole = new Uint8Array(4096);
-
   constructor(volume: Volume, damage: Damage, options: FindOptions, found: Found) {
     this.#volume = volume;
     this.#damage = damage;
@@ -79,58 +76,49 @@ class Matcher {
   run(operand: string): void {
     const start = findOperand(this.#volume, operand, this.#damage, { follow: false });
     if (start === undefined) return;
-    const bytes = textToBytes(operand);
-    let prefix = bytes.length;
-    this.#grow(prefix + 1);
-    this.#whole.set(bytes);
-    const slash = bytes.lastIndexOf(SLASH, bytes.length > 1 ? bytes.length - 2 : 0);
-    const last = bytes.length > 1 ? bytes.subarray(slash + 1) : bytes;
-    this.#test(prefix, last, start.ino, fileType(start.mode), 0, start);
-    if (!start.isDir || this.#options.maxdepth === 0) return;
-    if (this.#whole[prefix - 1] !== SLASH) this.#whole[prefix++] = SLASH;
+    const prefix = textToBytes(operand);
+    const slash = prefix.lastIndexOf(SLASH, prefix.length > 1 ? prefix.length - 2 : 0);
+    const name = prefix.length > 1 ? prefix.subarray(slash + 1) : prefix;
+    const top = { name, path: prefix, ino: start.ino };
+    this.#test(top, fileType(start.mode), 0, start);
     const { maxdepth = Number.POSITIVE_INFINITY } = this.#options;
+    if (!start.isDir || maxdepth === 0) return;
     this.#damage.guard(() =>
-      walkTree(this.#volume, start, ({ path, name, ino, ftype, depth }) => {
-        this.#grow(prefix + path.length);
-        const whole = this.#whole;
-        for (let i = 0; i < path.length; i++) whole[prefix + i] = path[i];
-        this.#test(prefix + path.length, name, ino, fileTypeOfFtype(ftype), depth + 1, undefined);
-        return depth + 1 < maxdepth;
-      }),
+      walkTree(
+        this.#volume,
+        start,
+        (entry) => {
+          this.#test(entry, fileTypeOfFtype(entry.ftype), entry.depth + 1, undefined);
+          return entry.depth + 1 < maxdepth;
+        },
+        { prefix },
+      ),
     );
   }
 
-  #grow(length: number): void {
-    if (length <= this.#whole.length) return;
-    const longer = new Uint8Array(length * 2);
-    longer.set(this.#whole);
-    this.#whole = longer;
-  }
-
   #test(
-    length: number,
-    name: Uint8Array,
-    ino: number,
+    entry: Pick<TreeEntry, 'name' | 'path' | 'ino'>,
     type: string,
     depth: number,
     known: Inode | undefined,
   ): void {
     const { mindepth = 0, inum } = this.#options;
+    const { ino } = entry;
     if (depth < mindepth) return;
     if (inum !== undefined && ino !== inum) return;
     if (this.#types !== undefined && type !== 'unknown' && !this.#types.has(type)) return;
     if (this.#name.length > 0) {
-      const s = bytesToText(name);
+      const s = bytesToText(entry.name);
       for (const test of this.#name) if (!test(s)) return;
     }
-    if (this.#path !== undefined && !this.#path(bytesToText(this.#whole.subarray(0, length)))) return;
+    if (this.#path !== undefined && !this.#path(bytesToText(entry.path))) return;
     let inode = known;
     if (inode === undefined && (this.#needInode || (this.#types !== undefined && type === 'unknown'))) {
       inode = this.#damage.guard(() => readInode(this.#volume, ino));
       if (inode === undefined) return;
     }
     if (inode !== undefined && !this.#testInode(inode)) return;
-    this.#found(this.#whole, length, ino, inode);
+    this.#found(entry.path, ino, inode);
   }
 
   #testInode(inode: Inode): boolean {

@@ -170,6 +170,10 @@ function verifyEntries(
       bad(`${hdr}.bestfree[${i}].length`, bestLength(i), `at most ${bestLength(i - 1)}, the one before`);
   }
   if (form === 'block') starts.fill(0, 0, block.length >>> 3);
+  // isInoInRange of each entry, with what it computes from the geometry computed once.
+  const inosPerAg = 2 ** (g.agblklog + g.inopblog);
+  const inosPerFullAg = g.agblocks * g.inopblock;
+  const lastAg = (g.agcount - 1) * inosPerAg;
   let active = 0;
   let wasFree = false;
   let at: number = DIR3_DATA_HDR.size;
@@ -209,7 +213,8 @@ function verifyEntries(
       return -1;
     }
     const ino = getU64(v, at);
-    if (!isInoInRange(g, ino)) bad(`${u}[${index}].inumber`, ino, 'an inode of the filesystem');
+    if ((ino >= lastAg || ino % inosPerAg >= inosPerFullAg || ino < 1) && !isInoInRange(g, ino))
+      bad(`${u}[${index}].inumber`, ino, 'an inode of the filesystem');
     const name = at + DATA_ENTRY.size;
     const wrong = illegalByte(block, name, name + namelen);
     if (wrong >= 0)

@@ -159,7 +159,7 @@ function walkDataBlocks(
   else if (inode.size % g.dirblksize !== 0)
     bad('size', inode.size, `a multiple of the directory block size ${g.dirblksize}`);
   const end = form === 'block' ? g.dirblkfsbs : Math.ceil(inode.size / g.dirblksize) * g.dirblkfsbs;
-  if (blocks.read(0) === undefined) bad('bmx[0].startoff', extents.offset[0] ?? 0, '0, the first block');
+  if (blocks.place(0) === undefined) bad('bmx[0].startoff', extents.offset[0] ?? 0, '0, the first block');
   let next = 0;
   let foreign = 0;
   let past = false;
@@ -172,7 +172,7 @@ function walkDataBlocks(
       bad('size', inode.size, `at least ${extentEnd * g.blocksize}, for all data blocks that are mapped`);
     }
     for (; at < Math.min(extentEnd, end); at += g.dirblkfsbs) {
-      const v = blocks.read(at);
+      const v = blocks.readAhead(at, Math.min(extentEnd, end) - at);
       if (v === undefined) {
         bad(`bmx[${i}].blockcount`, extents.blocks[i], `whole directory blocks of ${g.dirblkfsbs}`);
         continue;
@@ -276,11 +276,13 @@ export function readDir(volume: Volume, inode: Inode, options: WalkDirOptions = 
   let count = 0;
   let used = 0;
   let parent = -1;
-  let names = new Uint8Array(512);
-  let nameEnd = new Uint32Array(16);
-  let ino = new Float64Array(16);
-  let ftype = new Uint8Array(16);
-  let address = new Float64Array(16);
+  // Room for a directory of middling names, so that most are never copied to make more.
+  const guess = Math.max(16, Math.min(inode.size, 2 ** 20) >>> 5);
+  let names = new Uint8Array(guess * 16);
+  let nameEnd = new Uint32Array(guess);
+  let ino = new Float64Array(guess);
+  let ftype = new Uint8Array(guess);
+  let address = new Float64Array(guess);
   walkDir(
     volume,
     inode,

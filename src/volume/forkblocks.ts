@@ -15,6 +15,9 @@ import { bytesOf, type Volume } from './volume.js';
  */
 const verified = new WeakMap<DataView, number>();
 
+/** Bytes read ahead at once. */
+const AHEAD = 2 ** 17;
+
 export class ForkBlocks {
   readonly volume: Volume;
   readonly inode: Inode;
@@ -24,6 +27,10 @@ export class ForkBlocks {
   /** File block behind the last one mapped. */
   readonly end: number;
   readonly #fork: ForkName;
+  /** Blocks read ahead: file blocks [aheadFrom, aheadTo). */
+  #ahead = new Uint8Array(0);
+  #aheadFrom = 0;
+  #aheadTo = 0;
 
   /** Reads the fork's extents; faults in them go to `report`, which may throw. */
   constructor(volume: Volume, inode: Inode, fork: ForkName, report: Report) {
@@ -64,6 +71,26 @@ export class ForkBlocks {
       volume.source.read(from, whole.subarray(b * g.blocksize, (b + 1) * g.blocksize));
     }
     return new DataView(whole.buffer);
+  }
+
+  /**
+   * The same for a walk along the fork, which will also want the blocks after it: `more` file blocks from `at`
+   * on lie side by side. They are read in one piece and kept for this walk, not in the cache.
+   */
+  readAhead(at: number, more: number): DataView | undefined {
+    const { volume, fsbs } = this;
+    const { blocksize } = volume.g;
+    if (at < this.#aheadFrom || at + fsbs > this.#aheadTo) {
+      const blocks = Math.min(Math.floor(more / fsbs) * fsbs, Math.max(fsbs, AHEAD / blocksize));
+      if (blocks <= fsbs) return this.read(at);
+      const i = findExtent(this.extents, at);
+      const fsblock = this.extents.fsblock[i] + (at - this.extents.offset[i]);
+      this.#ahead = new Uint8Array(blocks * blocksize);
+      volume.source.read(fsblockOffset(volume.g, fsblock), this.#ahead);
+      this.#aheadFrom = at;
+      this.#aheadTo = at + blocks;
+    }
+    return new DataView(this.#ahead.buffer, (at - this.#aheadFrom) * blocksize, fsbs * blocksize);
   }
 
   /** The block at file block `at`. Throws CorruptionError in a hole, as what `field` pointed there. */
