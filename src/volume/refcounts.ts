@@ -15,8 +15,11 @@ export interface AgRefcounts {
   readonly refcount: Uint32Array;
 }
 
-/** Takes a part of a run that has one number of owners throughout. */
-export type RunVisitor = (agbno: number, blocks: number, owners: number) => void;
+/**
+ * Takes a part of a run that has one number of owners throughout. `record` is the index of the record that
+ * says so in its AG, -1 where there is none.
+ */
+export type RunVisitor = (agbno: number, blocks: number, owners: number, record: number) => void;
 
 /** Records kept at once, over all AGs: about 48 MB. The AGs asked for least lately are dropped first. */
 const MAX_RECORDS = 4 * 2 ** 20;
@@ -97,13 +100,13 @@ export class Refcounts {
     let at = agbno;
     for (let i = low; at < end && i < ag.count && ag.start[i] < end; i++) {
       if (ag.start[i] > at) {
-        visit(at, ag.start[i] - at, 1);
+        visit(at, ag.start[i] - at, 1, -1);
         at = ag.start[i];
       }
       const to = Math.min(end, ag.start[i] + ag.blocks[i]);
-      visit(at, to - at, ag.refcount[i]);
+      visit(at, to - at, ag.refcount[i], i);
       at = to;
     }
-    if (at < end) visit(at, end - at, 1);
+    if (at < end) visit(at, end - at, 1, -1);
   }
 }
