@@ -9,6 +9,7 @@ export interface CommandEntry {
 export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry>([
   ['info', { summary: 'geometry, features and use of a filesystem', load: () => import('./info.js') }],
   ['mkfs', { summary: 'make a filesystem', load: () => import('./mkfs.js') }],
+  ['dump', { summary: 'structures and tables of an image', load: () => import('./dump.js') }],
   [
     'log',
     { summary: 'the journal: its state, records, transactions and items', load: () => import('./log.js') },
@@ -18,4 +19,5 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ['stat', { summary: 'show the inodes of files', load: () => import('./stat.js') }],
   ['cat', { summary: 'write files to standard output', load: () => import('./cat.js') }],
   ['find', { summary: 'find files by name, type, size', load: () => import('./find.js') }],
+  ['schema', { summary: 'the JSON Schema of a table', load: () => import('./schema.js') }],
 ]);
