@@ -239,7 +239,7 @@ function chooseLogStripe(
   if (unit * blocksize <= MAX_LOG_STRIPE) return unit;
   if (flag !== '')
     warnings.push(`log stripe unit of ${unit * blocksize} bytes is above 256 KiB: 32 KiB is used`);
-  return DEFAULT_LOG_STRIPE / blocksize;
+  return Math.floor(DEFAULT_LOG_STRIPE / blocksize);
 }
 
 interface Ags {

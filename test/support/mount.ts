@@ -8,6 +8,7 @@ export interface MountOptions {
 }
 
 const mounted = new Set<string>();
+let watchingExit = false;
 
 /**
  * Mount an image through a loop device at a mount point of its own, call `fn` with the mount point, and
@@ -52,7 +53,8 @@ export function mount(image: string, { options }: MountOptions = {}): string {
       sleep(100 * (attempt + 1));
     }
   }
-  if (mounted.size === 0) process.on('exit', unmountAll);
+  if (!watchingExit) process.on('exit', unmountAll);
+  watchingExit = true;
   mounted.add(mountpoint);
   return mountpoint;
 }
