@@ -20,6 +20,7 @@ import {
 } from '../format/log.js';
 import { LI_NAME, LOG_ITEM, MAX_REGIONS } from '../format/logitems.js';
 import { viewOf } from '../format/structure.js';
+import { LogReader } from './device.js';
 import { LogError } from './error.js';
 import { itemFault } from './items.js';
 import { BadRecordError, checkRecord, type LogRecord, unpackRecord, walkRecords } from './record.js';
@@ -76,6 +77,8 @@ class OpenTransaction {
   readonly lsn: Lsn;
   readonly littleEndian: boolean;
   readonly items: LogItem[] = [];
+  /** The first of the reader's chunks its regions lie in. */
+  chunk: number;
   /** The transaction header is in: what follows are items. */
   started = false;
   bytes = 0;
@@ -86,13 +89,15 @@ class OpenTransaction {
   age = 0;
   compacted = 0;
 
-  constructor(tid: number, lsn: Lsn, littleEndian: boolean) {
+  constructor(tid: number, lsn: Lsn, littleEndian: boolean, chunk: number) {
     this.tid = tid;
     this.lsn = lsn;
     this.littleEndian = littleEndian;
+    this.chunk = chunk;
   }
 
-  compact(): void {
+  /** Copies the regions; nothing before `chunk` is needed then. */
+  compact(chunk: number): void {
     // The last item may still grow, and is looked at again next time.
     for (let i = this.compacted; i < this.items.length; i++) {
       const { regions } = this.items[i];
@@ -101,6 +106,7 @@ class OpenTransaction {
     }
     this.compacted = Math.max(0, this.items.length - 1);
     this.age = 0;
+    this.chunk = chunk;
   }
 }
 
@@ -114,11 +120,18 @@ export class LogDecoder {
     return this.#open.size;
   }
 
+  /** The oldest of the reader's chunks that an open transaction needs. */
+  get oldestChunk(): number {
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const open of this.#open.values()) oldest = Math.min(oldest, open.chunk);
+    return oldest;
+  }
+
   /**
-   * Takes one unpacked record and yields what commits in it. Throws LogError at the first operation that
-   * recovery would not take.
+   * Takes one unpacked record and adds to `out` what commits in it. Throws LogError at the first operation
+   * that recovery would not take; what it added before stands.
    */
-  *decode(record: LogRecord): Generator<LogTransaction> {
+  decode(record: LogRecord, out: LogTransaction[]): void {
     const { data } = record;
     const view = viewOf(data);
     const littleEndian = record.fmt === XLOG_FMT.LINUX_LE;
@@ -140,7 +153,7 @@ export class LogDecoder {
       if (open === undefined) {
         // Anything but a start is the rest of a transaction that began before the tail.
         if ((opFlags & LOG_OP.START) !== 0)
-          this.#open.set(tid, new OpenTransaction(tid, record.lsn, littleEndian));
+          this.#open.set(tid, new OpenTransaction(tid, record.lsn, littleEndian, record.chunk));
         at += length;
         continue;
       }
@@ -154,19 +167,19 @@ export class LogDecoder {
           const fault = itemFault(item);
           if (fault !== undefined) throw bad(fault);
         }
-        yield {
+        out.push({
           tid,
           lsn: open.lsn,
           commitLsn: record.lsn,
           littleEndian: open.littleEndian,
           items: open.items,
           bytes: open.bytes,
-        };
+        });
       } else if (flags === LOG_OP.UNMOUNT) this.#forget(open);
       else throw bad(`an operation's flags are 0x${opFlags.toString(16)}`);
       at += length;
     }
-    for (const open of this.#open.values()) if (++open.age > COMPACT_RECORDS) open.compact();
+    for (const open of this.#open.values()) if (++open.age > COMPACT_RECORDS) open.compact(record.chunk);
   }
 
   #forget(open: OpenTransaction): void {
@@ -248,10 +261,15 @@ export class LogDecoder {
 }
 
 /** The unpacked records from `from` to `to`, checked as recovery checks them. Throws LogError. */
-export function* checkedRecords(state: LogState, from: number, to: number): Generator<LogRecord> {
+export function* checkedRecords(
+  state: LogState,
+  from: number,
+  to: number,
+  reader: LogReader = new LogReader(state.device),
+): Generator<LogRecord> {
   const { device } = state;
   try {
-    for (const record of walkRecords(device, from, to)) {
+    for (const record of walkRecords(device, from, to, reader)) {
       checkRecord(device, record);
       unpackRecord(record);
       yield record;
@@ -262,18 +280,42 @@ export function* checkedRecords(state: LogState, from: number, to: number): Gene
   }
 }
 
+export interface DecodeOptions {
+  /** Each transaction's regions hold only until the next is asked for: their memory is used again. */
+  readonly transient?: boolean;
+  /** To ask afterwards what was left open. */
+  readonly decoder?: LogDecoder;
+  /** Called before each record is decoded. */
+  readonly onRecord?: (record: LogRecord) => void;
+}
+
 /**
  * The transactions a recovery replays, in commit order. Throws LogError where the log cannot be replayed
  * from there on; what was yielded before stands whole. A clean log yields nothing.
  */
 export function* committedTransactions(
   state: LogState,
-  decoder: LogDecoder = new LogDecoder(),
+  options: DecodeOptions = {},
 ): Generator<LogTransaction> {
   if (state.clean) return;
-  for (const record of checkedRecords(state, state.tail.block, state.head.block))
-    yield* decoder.decode(record);
+  const reader = new LogReader(state.device);
+  const decoder = options.decoder ?? new LogDecoder();
+  for (const record of checkedRecords(state, state.tail.block, state.head.block, reader)) {
+    options.onRecord?.(record);
+    const committed: LogTransaction[] = [];
+    try {
+      decoder.decode(record, committed);
+    } catch (error) {
+      yield* committed;
+      throw error;
+    }
+    for (const transaction of committed) yield transaction;
+    if (options.transient) reader.release(Math.min(decoder.oldestChunk, record.chunk));
+  }
 }
 
 /** Name of an item's type, lower case; the number in hex where there is none. */
-export const itemName = (type: number): string => LI_NAME[type]?.toLowerCase() ?? `0x${type.toString(16)}`;
+export function itemName(type: number): string {
+  return ITEM_NAMES.get(type) ?? `0x${type.toString(16)}`;
+}
+const ITEM_NAMES = new Map(Object.entries(LI_NAME).map(([type, name]) => [Number(type), name.toLowerCase()]));

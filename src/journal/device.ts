@@ -17,7 +17,8 @@ import type { Source } from '../image/source.js';
 import { LogError } from './error.js';
 
 const WINDOW_BLOCKS = 128;
-const CHUNK_BLOCKS = 2048;
+/** Large enough for any record, small enough to stay in a processor's cache. */
+const CHUNK_BLOCKS = 640;
 
 export class LogDevice {
   readonly source: Source;
@@ -81,36 +82,45 @@ export class LogDevice {
 }
 
 /**
- * Streams the log forward. With `reuse` one buffer serves for all of it and what was handed out holds until
- * the next call; without, every chunk is its own memory and lives as long as something refers to it.
+ * Streams the log forward in chunks, numbered as they are read. What was handed out of a chunk stays as it is
+ * until `release` says that nobody needs it; only then its memory is read into again.
  */
 export class LogReader {
   readonly device: LogDevice;
-  readonly reuse: boolean;
+  /** Number of the chunk the last read came from. */
+  sequence = 0;
   #chunk: Uint8Array = new Uint8Array(0);
   #first = 0;
   #count = 0;
+  /** Chunks still in use, oldest first, with their numbers; and those free to be filled again. */
+  readonly #used: { sequence: number; bytes: Uint8Array }[] = [];
+  readonly #free: Uint8Array[] = [];
 
-  constructor(device: LogDevice, reuse: boolean) {
+  constructor(device: LogDevice) {
     this.device = device;
-    this.reuse = reuse;
   }
 
   /** `count` blocks from `block` on, all before the physical end of the log. Writable by the caller. */
   read(block: number, count: number): Uint8Array {
     if (block < this.#first || block + count > this.#first + this.#count) {
       const want = Math.min(Math.max(CHUNK_BLOCKS, count), this.device.blocks - block);
-      if (!this.reuse || this.#chunk.length < want * BBSIZE)
-        this.#chunk = new Uint8Array(
-          Buffer.allocUnsafeSlow(Math.max(want, this.reuse ? CHUNK_BLOCKS : 0) * BBSIZE).buffer,
-        );
+      if (this.#count > 0) this.#used.push({ sequence: this.sequence, bytes: this.#chunk });
       this.#count = 0;
+      const free = this.#free.pop();
+      this.#chunk = free !== undefined && free.length >= want * BBSIZE ? free : new Uint8Array(want * BBSIZE);
       this.device.source.read(this.device.start + block * BBSIZE, this.#chunk.subarray(0, want * BBSIZE));
       this.#first = block;
       this.#count = want;
+      this.sequence++;
     }
     const at = (block - this.#first) * BBSIZE;
     return this.#chunk.subarray(at, at + count * BBSIZE);
+  }
+
+  /** Nothing from chunks before this number is needed any more. */
+  release(before: number): void {
+    while (this.#used.length > 0 && this.#used[0].sequence < before)
+      this.#free.push(this.#used.shift()!.bytes);
   }
 
   /** `count` blocks from `block` on, past the physical end of the log to its start where need be. */

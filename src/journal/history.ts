@@ -19,10 +19,12 @@ import type { LogState } from './scan.js';
  * All records found, oldest first, wherever they stand; those that were partly overwritten are left out,
  * and so are the empty headers Linux clears stale blocks with. Records that carry no checksum (mkfs) pass.
  */
-export function* allRecords(state: LogState): Generator<LogRecord> {
+export function* allRecords(
+  state: LogState,
+  reader: LogReader = new LogReader(state.device),
+): Generator<LogRecord> {
   const { device } = state;
   const { blocks } = device;
-  const reader = new LogReader(device, false);
   for (let done = 0; done < blocks; ) {
     const block = (state.head.block + done) % blocks;
     const record = device.isHeader(block) ? recordAt(state, reader, block) : undefined;
@@ -55,25 +57,30 @@ function recordAt(state: LogState, reader: LogReader, block: number): LogRecord 
     headerBlocks: hblocks,
     headers: whole.subarray(0, hblocks * BBSIZE),
     data: whole.subarray(hblocks * BBSIZE, hblocks * BBSIZE + header.len),
+    chunk: reader.sequence,
   };
   return record.crc === 0 || recordCrcHolds(record) ? record : undefined;
 }
 
-/** All transactions that can still be put together, oldest first. */
+/** All transactions that can still be put together, oldest first. Each holds until the next is asked for. */
 export function* allTransactions(state: LogState): Generator<LogTransaction> {
+  const reader = new LogReader(state.device);
   let decoder = new LogDecoder();
   let next = -1;
-  for (const record of allRecords(state)) {
+  for (const record of allRecords(state, reader)) {
     if (record.fmt !== XLOG_FMT.LINUX_LE && record.fmt !== XLOG_FMT.LINUX_BE) continue;
     // What was open when records are missing in between will not be closed.
     if (record.block !== next) decoder = new LogDecoder();
     next = (record.block + record.headerBlocks + Math.ceil(record.len / BBSIZE)) % state.device.blocks;
     unpackRecord(record);
+    const committed: LogTransaction[] = [];
     try {
-      yield* decoder.decode(record);
+      decoder.decode(record, committed);
     } catch (error) {
       if (!(error instanceof LogError)) throw error;
       decoder = new LogDecoder();
     }
+    for (const transaction of committed) yield transaction;
+    reader.release(Math.min(decoder.oldestChunk, record.chunk));
   }
 }

@@ -98,13 +98,9 @@ function bufFault(item: LogItem): string | undefined {
   if ((bufFlags(item) & BLF.CANCEL) !== 0) return undefined;
   const size = bufBytes(item);
   let end = 0;
-  let used = 1;
-  forEachChunk(item, (offset, length) => {
-    end = offset + length;
-    used++;
-  });
-  if (used !== item.regions.length)
-    return `BUF item with ${item.regions.length - 1} data regions and ${used - 1} in its map`;
+  for (checking.start(item); checking.next(); ) end = checking.offset + checking.length;
+  if (checking.regions !== item.regions.length - 1)
+    return `BUF item with ${item.regions.length - 1} data regions and ${checking.regions} in its map`;
   return end <= size ? undefined : `BUF item that changes bytes up to ${end} of a buffer of ${size}`;
 }
 
@@ -148,47 +144,86 @@ export const bufBytes = (item: LogItem): number => item.view.getUint16(BUF.len, 
 export const bufIsCancelled = (item: LogItem): boolean => (bufFlags(item) & BLF.CANCEL) !== 0;
 
 /**
- * The logged parts of a buffer, in order: byte offset and length in the buffer, and the region that holds
- * them (whose own length may be greater). A run of set bits may be logged as several regions.
+ * Steps over the logged parts of a buffer, in order, without making anything:
+ *
+ *     for (chunks.start(item); chunks.next(); ) ... chunks.offset, chunks.length, chunks.region
+ *
+ * A run of set bits may be logged as several regions; a region may be longer than what its bits say.
  */
-export function forEachChunk(
-  item: LogItem,
-  each: (offset: number, length: number, region: Uint8Array) => void,
-): void {
-  const le = item.littleEndian;
-  const v = item.view;
-  const words = Math.min(v.getUint32(BUF.map_size, le), (v.byteLength - BUF_LOG_FORMAT_HEAD) >>> 2);
-  const bits = words * 32;
-  const set = (bit: number): boolean =>
-    ((v.getUint32(BUF_LOG_FORMAT_HEAD + (bit >>> 5) * 4, le) >>> (bit & 31)) & 1) !== 0;
-  let next = 1;
-  for (let bit = 0; bit < bits; ) {
-    if (!set(bit)) {
-      // A word without bits is left out whole.
-      const rest = v.getUint32(BUF_LOG_FORMAT_HEAD + (bit >>> 5) * 4, le) >>> (bit & 31);
-      bit = rest === 0 ? (bit | 31) + 1 : bit + 1;
-      continue;
+export class BufChunks {
+  /** Byte position in the buffer, and number of bytes: a multiple of 128. */
+  offset = 0;
+  length = 0;
+  /** Its first `length` bytes are what stands at `offset`. */
+  region: Uint8Array = EMPTY;
+  #view: DataView = NO_VIEW;
+  #regions: readonly Uint8Array[] = [];
+  #littleEndian = true;
+  #bit = 0;
+  #bits = 0;
+  #region = 1;
+
+  start(item: LogItem): void {
+    const v = item.view;
+    const words = v.getUint32(BUF.map_size, item.littleEndian);
+    this.#view = v;
+    this.#regions = item.regions;
+    this.#littleEndian = item.littleEndian;
+    this.#bit = 0;
+    this.#bits = Math.min(words, (v.byteLength - BUF_LOG_FORMAT_HEAD) >>> 2) * 32;
+    this.#region = 1;
+  }
+
+  /** How many data regions have been stepped over. */
+  get regions(): number {
+    return this.#region - 1;
+  }
+
+  next(): boolean {
+    const v = this.#view;
+    const le = this.#littleEndian;
+    const bits = this.#bits;
+    let bit = this.#bit;
+    let word = 0;
+    for (;;) {
+      if (bit >= bits || this.#region >= this.#regions.length) return false;
+      word = v.getUint32(BUF_LOG_FORMAT_HEAD + (bit >>> 5) * 4, le) >>> (bit & 31);
+      if (word !== 0) break;
+      bit = (bit | 31) + 1;
     }
-    const region = item.regions[next++];
-    if (region === undefined) return;
-    const most = region.length >>> 7;
-    let end = bit + 1;
-    while (end < bits && end - bit < most && set(end)) end++;
+    while ((word & 1) === 0) {
+      word >>>= 1;
+      bit++;
+    }
+    const region = this.#regions[this.#region];
     // A region of less than a chunk says nothing that could be replayed.
-    const chunks = Math.min(end - bit, most);
-    if (chunks === 0) return;
-    each(bit * BLF_CHUNK, chunks * BLF_CHUNK, region);
-    bit += chunks;
+    const last = Math.min(bits, bit + (region.length >>> 7));
+    if (last === bit) return false;
+    let end = bit + 1;
+    while (end < last && ((v.getUint32(BUF_LOG_FORMAT_HEAD + (end >>> 5) * 4, le) >>> (end & 31)) & 1) !== 0)
+      end++;
+    this.#region++;
+    this.#bit = end;
+    this.offset = bit * BLF_CHUNK;
+    this.length = (end - bit) * BLF_CHUNK;
+    this.region = region;
+    return true;
   }
 }
+const EMPTY = new Uint8Array(0);
+const NO_VIEW = new DataView(EMPTY.buffer);
 
 /** Writes the logged parts over a buffer's bytes; what lies outside `into` is left out. */
 export function applyBuf(item: LogItem, into: Uint8Array): void {
-  forEachChunk(item, (offset, length, region) => {
+  const chunks = new BufChunks();
+  for (chunks.start(item); chunks.next(); ) {
+    const { offset, length, region } = chunks;
     const fits = Math.min(length, into.length - offset);
     if (fits > 0) into.set(fits === region.length ? region : region.subarray(0, fits), offset);
-  });
+  }
 }
+
+const checking = new BufChunks();
 
 // ---- inodes
 

@@ -6,7 +6,6 @@
 import { crc32c } from '../format/checksum.js';
 import {
   BBSIZE,
-  formatLsn,
   headerBlocks,
   LOG_EXTENDED_HEADER,
   LOG_RECORD_CRC_SIZE,
@@ -50,6 +49,8 @@ export interface LogRecord extends RecordHeader {
   /** All header sectors, and the data as it stands on disk: first words are cycle numbers until unpacked. */
   readonly headers: Uint8Array;
   readonly data: Uint8Array;
+  /** Number of the reader's chunk the data lies in. */
+  readonly chunk: number;
 }
 
 /** A record that cannot be taken, and the block it begins at. */
@@ -134,23 +135,18 @@ function bufferSizeFrom(device: LogDevice, header: RecordHeader): number {
   return mkfs ? device.bufferSize : header.size;
 }
 
-export interface WalkOptions {
-  /** Records live only until the next one is asked for. */
-  readonly reuse?: boolean;
-}
-
 /**
  * The records from block `from` to block `to`, around the physical end where `to` is not after `from`. The
  * first record's buffer size decides the number of header sectors of them all, as in Linux. Checksums are not
- * looked at. Throws BadRecordError; ImageError where the image ends.
+ * looked at. A record stays valid until its chunk is released. Throws BadRecordError; ImageError where the
+ * image ends.
  */
 export function* walkRecords(
   device: LogDevice,
   from: number,
   to: number,
-  options: WalkOptions = {},
+  reader: LogReader = new LogReader(device),
 ): Generator<LogRecord> {
-  const reader = new LogReader(device, options.reuse ?? false);
   const { blocks } = device;
   if (from >= blocks) throw new BadRecordError(from, `past the end of the log (${blocks} blocks)`, true);
   const first = readHeader(device.block(from), from);
@@ -166,12 +162,7 @@ export function* walkRecords(
   while (wrapping || block < to) {
     const limit = wrapping ? block + blocks : blocks;
     if (block + hblocks > limit) throw new BadRecordError(block, 'the header runs past the end of the log');
-    // One read for header and data, so that both stay valid in a reused buffer.
-    const most = Math.min(hblocks + Math.ceil(bufferSize / BBSIZE), blocks - block);
-    let headers =
-      block + hblocks <= blocks
-        ? reader.read(block, Math.max(most, hblocks)).subarray(0, hblocks * BBSIZE)
-        : reader.readWrapped(block, hblocks);
+    const headers = reader.readWrapped(block, hblocks);
     const v = viewOf(headers);
     const wrong = headerFault(v, bufferSize);
     if (wrong !== undefined) throw new BadRecordError(block, wrong);
@@ -181,10 +172,8 @@ export function* walkRecords(
     const dataBlocks = Math.ceil(header.len / BBSIZE);
     if (!wrapping && block + hblocks + dataBlocks > blocks)
       throw new BadRecordError(block, `${header.len} bytes of data run past the end of the log`);
-    const straddles = block + hblocks < blocks && block + hblocks + dataBlocks > blocks;
-    if (straddles) headers = headers.slice();
     const data = reader.readWrapped(block + hblocks, dataBlocks).subarray(0, header.len);
-    yield { ...header, headerBlocks: hblocks, headers, data };
+    yield { ...header, headerBlocks: hblocks, headers, data, chunk: reader.sequence };
     block += hblocks + dataBlocks;
     if (wrapping && block >= blocks) {
       block -= blocks;
@@ -211,6 +200,3 @@ export function sameUuid(device: LogDevice, b: Uint8Array): boolean {
   for (let i = 0; i < 16; i++) if (b[AT.fs_uuid + i] !== device.uuid[i]) return false;
   return true;
 }
-
-/** "cycle/block" of a record as its header says. */
-export const recordName = (record: RecordHeader): string => formatLsn(record.lsn);

@@ -5,8 +5,9 @@
  * The head is the block the next record goes to. Cycle numbers stamped on every block find it roughly, by
  * bisection, then exactly, by looking for stale blocks as far back as writes can be in flight. The last
  * record before it names the tail. Up to eight records at the head may be torn writes: the first of them
- * whose checksum fails becomes the head. From tail to head every record must hold, except near the tail,
- * where a torn write may have gone over records no longer needed.
+ * whose checksum fails becomes the head. Records at the tail may have been overwritten by a torn write that
+ * came around to them: the first whole one becomes the tail. All others must hold, which shows when they are
+ * decoded: before anything is replayed, the whole log is to be read once.
  */
 
 import type { Geometry } from '../format/geometry.js';
@@ -28,7 +29,7 @@ import {
 import { formatUuid } from '../format/structure.js';
 import { SUPERBLOCK } from '../format/superblock.js';
 import type { Source } from '../image/source.js';
-import { LogDevice } from './device.js';
+import { LogDevice, LogReader } from './device.js';
 import { LogError } from './error.js';
 import {
   BadRecordError,
@@ -262,14 +263,23 @@ function seekForward(device: LogDevice, head: number, tail: number, count: numbe
 }
 
 /**
- * Checks all records between two blocks. Returns the first bad one, undefined where all hold. A checksum of
- * zero passes here: mkfs writes none.
+ * Checks the records between two blocks, as far as `wanted`. Returns the first bad one, undefined where all
+ * hold. A checksum of zero passes here: mkfs writes none.
  */
-function firstBad(device: LogDevice, from: number, to: number): BadRecordError | undefined {
+function firstBad(
+  device: LogDevice,
+  from: number,
+  to: number,
+  wanted?: (block: number) => boolean,
+): BadRecordError | undefined {
   try {
-    for (const record of walkRecords(device, from, to, { reuse: true }))
+    const reader = new LogReader(device);
+    for (const record of walkRecords(device, from, to, reader)) {
+      if (wanted !== undefined && !wanted(record.block)) return undefined;
       if (record.crc !== 0 && !recordCrcHolds(record))
         return new BadRecordError(record.block, 'the checksum of the record is wrong');
+      reader.release(record.chunk);
+    }
   } catch (error) {
     if (!(error instanceof BadRecordError)) throw error;
     // Linux takes a bad block number of 0 for none and gives up.
@@ -279,10 +289,14 @@ function firstBad(device: LogDevice, from: number, to: number): BadRecordError |
   return undefined;
 }
 
-/** The first of the last eight records that does not hold: what follows is torn or stale. */
-function firstTorn(device: LogDevice, head: number, tail: number): number | undefined {
+function checkTail(device: LogDevice, head: number, tail: number): void {
   if (tail >= device.blocks)
     throw new LogError(device.lsnOf(head), `the tail, block ${tail}, lies past the end of the log`);
+}
+
+/** The first of the last eight records that does not hold: what follows is torn or stale. */
+function firstTorn(device: LogDevice, head: number, tail: number): number | undefined {
+  checkTail(device, head, tail);
   const oldest = seekBack(device, head, tail, XLOG_MAX_ICLOGS);
   if (oldest === undefined)
     throw new LogError(device.lsnOf(head), `no record between the tail, block ${tail}, and the head`);
@@ -296,19 +310,19 @@ const distance = (device: LogDevice, head: number, block: number): number =>
   head < block ? block - head : block + (device.blocks - head);
 
 /**
- * Checks everything from tail to head and returns the tail to use: later than the one named where the
- * records there were overwritten by a write that did not complete.
+ * The tail to use: later than the one named where the records there were overwritten by a write that did not
+ * complete, which reaches at most eight buffers ahead of the head. Records farther on are not looked at:
+ * one that is bad there is damage, and shows when it is decoded.
  */
 function verifyTail(device: LogDevice, head: number, named: number, last: RecordHeader): number {
-  if (named >= device.blocks)
-    throw new LogError(device.lsnOf(head), `the tail, block ${named}, lies past the end of the log`);
+  checkTail(device, head, named);
   let tail = seekForward(device, head, named, 1);
   if (tail === undefined)
     throw new LogError(device.lsnOf(named), `no record from the tail, block ${named}, on`);
+  const reach = Math.ceil((XLOG_MAX_ICLOGS * last.size) / BBSIZE);
   for (;;) {
-    const bad = firstBad(device, tail, head);
+    const bad = firstBad(device, tail, head, (block) => distance(device, head, block) <= reach);
     if (bad === undefined) return tail;
-    const reach = Math.ceil((XLOG_MAX_ICLOGS * last.size) / BBSIZE);
     if (bad.block === 0 || distance(device, head, bad.block) > reach)
       throw new LogError(device.lsnOf(bad.block), bad.reason);
     const next = seekForward(device, head, bad.block, 2);

@@ -5,7 +5,7 @@ import { compareLsnAt, type Lsn } from '../format/log.js';
 import { BLFT, blftOf, DONE_OF, INTENT_OF, LI } from '../format/logitems.js';
 import { viewOf } from '../format/structure.js';
 import { NULLAGINO } from '../format/superblock.js';
-import { checkedRecords, LogDecoder, type LogItem, type LogTransaction } from './decode.js';
+import { committedTransactions, LogDecoder, type LogItem, type LogTransaction } from './decode.js';
 import type { LogDevice } from './device.js';
 import { LogError } from './error.js';
 import { applyBuf, bufBlkno, bufFlags, bufIsCancelled, intentId } from './items.js';
@@ -75,24 +75,20 @@ export function summarizeLog(state: LogState): LogSummary {
     error: undefined,
   };
   try {
-    if (!state.clean)
-      for (const record of checkedRecords(state, state.tail.block, state.head.block)) {
-        for (const transaction of decoder.decode(record)) {
-          out.transactions++;
-          out.items += transaction.items.length;
-          out.bytes += transaction.bytes;
-          for (const item of transaction.items) {
-            if (item.type === LI.INODE) out.inodes++;
-            else if (item.type === LI.BUF) {
-              out.buffers++;
-              if (bufIsCancelled(item)) out.cancelled++;
-              else if (blftOf(bufFlags(item)) === BLFT.AGI) agis.apply(transaction.lsn, item);
-            }
-          }
-          tracker.add(transaction);
+    for (const transaction of committedTransactions(state, { decoder, onRecord: () => out.records++ })) {
+      out.transactions++;
+      out.items += transaction.items.length;
+      out.bytes += transaction.bytes;
+      for (const item of transaction.items) {
+        if (item.type === LI.INODE) out.inodes++;
+        else if (item.type === LI.BUF) {
+          out.buffers++;
+          if (bufIsCancelled(item)) out.cancelled++;
+          else if (blftOf(bufFlags(item)) === BLFT.AGI) agis.apply(transaction.lsn, item);
         }
-        out.records++;
       }
+      tracker.add(transaction);
+    }
   } catch (error) {
     if (!(error instanceof LogError)) throw error;
     out.error = error;

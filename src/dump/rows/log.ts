@@ -44,13 +44,14 @@ import {
   type LogItem,
   type LogTransaction,
 } from '../../journal/decode.js';
+import { LogReader } from '../../journal/device.js';
 import { allRecords, allTransactions } from '../../journal/history.js';
 import {
   attrIntent,
+  BufChunks,
   bufBlkno,
   bufBytes,
   bufFlags,
-  forEachChunk,
   freeExtents,
   inodeCore,
   inodeFields,
@@ -159,15 +160,23 @@ export function dumpLogRecords(state: LogState, sink: RowSink, all: boolean): vo
     sink.emit();
   };
   if (all) {
-    for (const r of allRecords(state)) emit(r, recordCrcHolds(r) ? 'good' : 'none');
+    const reader = new LogReader(state.device);
+    for (const r of allRecords(state, reader)) {
+      emit(r, recordCrcHolds(r) ? 'good' : 'none');
+      reader.release(r.chunk);
+    }
     return;
   }
-  if (!state.clean)
-    for (const r of checkedRecords(state, state.tail.block, state.head.block)) emit(r, 'good');
+  if (state.clean) return;
+  const reader = new LogReader(state.device);
+  for (const r of checkedRecords(state, state.tail.block, state.head.block, reader)) {
+    emit(r, 'good');
+    reader.release(r.chunk);
+  }
 }
 
 const transactionsOf = (state: LogState, all: boolean): Generator<LogTransaction> =>
-  all ? allTransactions(state) : committedTransactions(state);
+  all ? allTransactions(state) : committedTransactions(state, { transient: true });
 
 export function dumpLogTransactions(state: LogState, sink: RowSink, all: boolean): void {
   const { num, text: cells } = sink;
@@ -207,6 +216,9 @@ export function dumpLogItems(state: LogState, sink: RowSink, all: boolean): void
 const AT = LOG_ITEMS.at;
 const BTREE_OF_MAGIC = new Map<number, string>(Object.values(BTREES).map((k) => [k.magic, k.name]));
 
+const btreeName = (b: Uint8Array): string | undefined =>
+  BTREE_OF_MAGIC.get(((b[0] << 24) | (b[1] << 16) | (b[2] << 8) | b[3]) >>> 0);
+
 /** Fills the cells of one item's rows; cells a kind has no value for are emptied first. */
 class ItemWriter {
   readonly #g: Geometry;
@@ -214,6 +226,7 @@ class ItemWriter {
   readonly #core = new Uint8Array(DINODE.size);
   readonly #coreView = viewOf(this.#core);
   readonly #agBytes: number;
+  readonly #chunks = new BufChunks();
 
   constructor(g: Geometry, sink: RowSink) {
     this.#g = g;
@@ -292,20 +305,18 @@ class ItemWriter {
     let detail = (flags & BLF.CANCEL) !== 0 ? 'cancelled' : '';
     let begin = -1;
     let end = -1;
+    const chunks = this.#chunks;
     if (detail === '')
-      forEachChunk(item, (offset, length, region) => {
-        if (offset === 0 && blft === BLFT.BTREE)
-          structure =
-            BTREE_OF_MAGIC.get(
-              ((region[0] << 24) | (region[1] << 16) | (region[2] << 8) | region[3]) >>> 0,
-            ) ?? structure;
+      for (chunks.start(item); chunks.next(); ) {
+        const { offset, length } = chunks;
+        if (offset === 0 && blft === BLFT.BTREE) structure = btreeName(chunks.region) ?? structure;
         if (offset !== end) {
-          if (begin >= 0) detail += `${detail === '' ? '' : ' '}${begin}-${end - 1}`;
+          if (begin >= 0) detail += `${begin}-${end - 1} `;
           begin = offset;
         }
         end = offset + length;
-      });
-    if (begin >= 0) detail += `${detail === '' ? '' : ' '}${begin}-${end - 1}`;
+      }
+    if (begin >= 0) detail += `${begin}-${end - 1}`;
     // A cancelled buffer is of no kind any more.
     cells[AT.structure] = (flags & BLF.CANCEL) !== 0 && blft === BLFT.UNKNOWN ? null : structure;
     this.#emit(detail);
