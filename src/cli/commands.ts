@@ -14,6 +14,10 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     'log',
     { summary: 'the journal: its state, records, transactions and items', load: () => import('./log.js') },
   ],
+  [
+    'repair',
+    { summary: 'check who owns each block, by all the evidence there is', load: () => import('./repair.js') },
+  ],
   ['ls', { summary: 'list directories', load: () => import('./ls.js') }],
   ['tree', { summary: 'draw the directory tree', load: () => import('./tree.js') }],
   ['stat', { summary: 'show the inodes of files', load: () => import('./stat.js') }],

@@ -1,0 +1,205 @@
+/** The evidence away from a run: what a claimant maps elsewhere, what blocks have lost their owner. */
+import { RMAP_OWN } from '../../format/btree.js';
+import { blockOffset } from '../../format/geometry.js';
+import { readInode } from '../../volume/inode.js';
+import { CLAIM } from '../observe/columns.js';
+import { SLOT } from '../observe/inodetable.js';
+import type { Observation } from '../observe/observe.js';
+import type { Run, RunClaim, RunRmap } from './runs.js';
+import { standingOn } from './standing.js';
+import type { Context } from './verdict.js';
+
+/** A stretch of an inode's fork, by claim or by rmap record. */
+export interface Mapping {
+  readonly agno: number;
+  readonly start: number;
+  readonly blocks: number;
+  readonly offset: number;
+  readonly info: number;
+}
+
+const QUOTA_MAGIC = 0x4451; // 'DQ'
+const FORK = CLAIM.ATTR | CLAIM.BMBT;
+
+export class Evidence implements Context {
+  readonly #o: Observation;
+  /** Claims and rmap records of the inodes involved, by inode number. */
+  readonly #claims = new Map<number, Mapping[]>();
+  readonly #rmaps = new Map<number, Mapping[]>();
+  /** Lengths of stretches that lost a claimant: leaked ones, and those with a refcount above the claims. */
+  readonly #leaked = new Set<number>();
+  readonly #sharedLeaked = new Set<number>();
+
+  constructor(observation: Observation, runs: readonly Run[]) {
+    this.#o = observation;
+    const { ags, table } = observation;
+    const slots = new Set<number>();
+    for (const run of runs) {
+      for (const c of run.claims) if (c.slot >= 0) slots.add(c.slot);
+      for (const r of run.rmaps) {
+        const slot = r.owner > 0 ? table.slot(r.owner) : -1;
+        if (slot >= 0) slots.add(slot);
+      }
+    }
+    const inos = new Set<number>();
+    for (const slot of slots) inos.add(table.ino(slot));
+    for (const { agno, claims, rmaps } of ags) {
+      for (let i = 0; i < claims.count; i++)
+        if (claims.owner[i] >= 0 && slots.has(claims.owner[i]))
+          put(this.#claims, table.ino(claims.owner[i]), agno, claims, i);
+      if (inos.size > 0)
+        for (let i = 0; i < rmaps.count; i++)
+          if (inos.has(rmaps.owner[i])) put(this.#rmaps, rmaps.owner[i], agno, rmaps, i);
+    }
+    this.#findLost(runs);
+  }
+
+  #findLost(runs: readonly Run[]): void {
+    const leaked = (run: Run): boolean => run.claims.length === 0 && !run.freeByStart && !run.freeBySize;
+    const shared = (run: Run): boolean =>
+      run.refcount >= 2 && run.refcount > run.claims.filter((c) => c.info & CLAIM.DATA).length;
+    stretches(runs, (run) => leaked(run) && !shared(run), this.#leaked);
+    stretches(runs, shared, this.#sharedLeaked);
+    // A file can have had its extent partly to itself and partly shared.
+    stretches(runs, (run) => leaked(run) || shared(run), this.#sharedLeaked);
+  }
+
+  stands(run: Run, claim: RunClaim): boolean {
+    const { volume } = this.#o;
+    const { g } = volume;
+    switch (claim.owner) {
+      case RMAP_OWN.FS:
+      case RMAP_OWN.LOG:
+        return true;
+      case RMAP_OWN.INODES:
+        return standingOn(volume, run.agno, run.start)?.what === 'inodes';
+      case RMAP_OWN.COW:
+        return false;
+    }
+    if (claim.info & CLAIM.SYSTEM) return volume.block(run.agno, run.start).getUint16(0) === QUOTA_MAGIC;
+    const standing = standingOn(volume, run.agno, run.start);
+    if (claim.owner < 0)
+      // Tree blocks were checked when the tree was walked; the free list's blocks hold nothing.
+      return standing !== undefined && standing.owner === run.agno && standing.what.endsWith('bt');
+    if (standing !== undefined) return standing.owner === claim.owner;
+    // A directory block of several filesystem blocks verifies as a whole, from its first.
+    if ((claim.info & CLAIM.DIR) === 0 || g.dirblkfsbs === 1) return false;
+    const first = run.start - (claim.offset % g.dirblkfsbs);
+    if (first < 0 || blockOffset(g, run.agno, first) < 0) return false;
+    return standingOn(volume, run.agno, first)?.owner === claim.owner;
+  }
+
+  isLostMapping(run: Run, rmap: RunRmap): boolean {
+    if (rmap.claimed || rmap.owner <= 0 || (rmap.info & CLAIM.BMBT) !== 0) return false;
+    const { table } = this.#o;
+    const slot = table.slot(rmap.owner);
+    if (slot < 0 || (table.flags[slot] & SLOT.USED) === 0) return false;
+    // The same file's blocks at another offset: its size tells which of the two can be.
+    const same = run.claims.find(
+      (c) => c.slot === slot && ((c.info ^ rmap.info) & FORK) === 0 && !c.confirmed,
+    );
+    if (same !== undefined) return this.#isPastEnd(slot, same.offset) && !this.#isPastEnd(slot, rmap.offset);
+    // The offset must not be mapped by something the rmap btree confirms.
+    for (const at of [rmap.offset, rmap.offset + run.blocks - 1]) {
+      const there = covering(this.#claims.get(rmap.owner), at, rmap.info);
+      if (there !== undefined && this.#isConfirmed(rmap.owner, there, at)) return false;
+    }
+    return true;
+  }
+
+  /** Whether a file block lies behind the file's end. */
+  #isPastEnd(slot: number, offset: number): boolean {
+    const { volume, table } = this.#o;
+    const inode = readInode(volume, table.ino(slot), { verify: false });
+    return offset >= Math.ceil(inode.size / volume.g.blocksize);
+  }
+
+  /** Whether an rmap record repeats what `mapping` says of file block `at`. */
+  #isConfirmed(ino: number, mapping: Mapping, at: number): boolean {
+    const block = mapping.start + (at - mapping.offset);
+    for (const r of this.#rmaps.get(ino) ?? [])
+      if (
+        r.agno === mapping.agno &&
+        ((r.info ^ mapping.info) & FORK) === 0 &&
+        block >= r.start &&
+        block < r.start + r.blocks &&
+        r.offset + (block - r.start) === at
+      )
+        return true;
+    return false;
+  }
+
+  isMappedElsewhere(run: Run, claim: RunClaim): boolean {
+    return this.elsewhere(run, claim) !== undefined;
+  }
+
+  /** The rmap record that gives a claim's file offset other blocks than the run's. */
+  elsewhere(run: Run, claim: RunClaim): Mapping | undefined {
+    if (claim.slot < 0 || claim.info & CLAIM.BMBT || !this.#o.ags[run.agno].trees.rmapbt?.sound)
+      return undefined;
+    for (const r of this.#rmaps.get(claim.owner) ?? []) {
+      if (((r.info ^ claim.info) & FORK) !== 0) continue;
+      if (claim.offset < r.offset || claim.offset >= r.offset + r.blocks) continue;
+      const at = r.start + (claim.offset - r.offset);
+      if (r.agno === run.agno && at === run.start) continue;
+      const blocks = Math.min(run.blocks, r.offset + r.blocks - claim.offset);
+      return { agno: r.agno, start: at, blocks, offset: claim.offset, info: r.info };
+    }
+    return undefined;
+  }
+
+  looksRedirected(_run: Run, claim: RunClaim): boolean {
+    if (claim.slot < 0) return false;
+    if (this.#o.table.flags[claim.slot] & SLOT.BLOCKS_DIFFER) return true;
+    if (this.#leaked.has(claim.extentBlocks)) return true;
+    // Only a flagged file can have been one of several owners elsewhere.
+    return claim.flagged && this.#sharedLeaked.has(claim.extentBlocks);
+  }
+
+  /** What an inode's fork maps at a file block, if anything. */
+  mappingAt(ino: number, offset: number, info: number): Mapping | undefined {
+    return covering(this.#claims.get(ino), offset, info);
+  }
+}
+
+/** Lengths of the longest stretches of neighbouring runs that have a property. */
+function stretches(runs: readonly Run[], has: (run: Run) => boolean, into: Set<number>): void {
+  let agno = -1;
+  let end = -1;
+  let length = 0;
+  for (const run of runs) {
+    const yes = has(run);
+    if (length > 0 && (!yes || run.agno !== agno || run.start !== end)) {
+      into.add(length);
+      length = 0;
+    }
+    if (yes) length += run.blocks;
+    agno = run.agno;
+    end = run.start + run.blocks;
+  }
+  if (length > 0) into.add(length);
+}
+
+function put(
+  into: Map<number, Mapping[]>,
+  ino: number,
+  agno: number,
+  from: { start: Uint32Array; blocks: Uint32Array; offset: Float64Array; info: Uint8Array },
+  i: number,
+): void {
+  const mapping = {
+    agno,
+    start: from.start[i],
+    blocks: from.blocks[i],
+    offset: from.offset[i],
+    info: from.info[i],
+  };
+  const list = into.get(ino);
+  if (list === undefined) into.set(ino, [mapping]);
+  else list.push(mapping);
+}
+
+/** The mapping of a fork that covers file block `at`. */
+function covering(list: Mapping[] | undefined, at: number, info: number): Mapping | undefined {
+  return list?.find((m) => ((m.info ^ info) & FORK) === 0 && at >= m.offset && at < m.offset + m.blocks);
+}

@@ -1,0 +1,281 @@
+/**
+ * One AG as its headers and btrees tell of it: free space, inode chunks, reference counts, reverse mappings,
+ * and which blocks the trees themselves stand in. Nothing is judged here.
+ */
+import { AGF, AGI, AGI_UNLINKED_BUCKETS } from '../../format/ag.js';
+import {
+  AG_BTREE_ROOT,
+  type AgBtreeName,
+  BTREES,
+  RMAP_OWN,
+  recordAt,
+  refcountIsCow,
+  refcountStart,
+  rmapAttrFork,
+  rmapBmbtBlock,
+  rmapOffset,
+  rmapOwner,
+  rmapUnwritten,
+  SHORT_BLOCK,
+} from '../../format/btree.js';
+import type { Report } from '../../format/fault.js';
+import { agbnoOfFsblock, agLength, agnoOfFsblock, firstFreeAgbno } from '../../format/geometry.js';
+import { NULLAGINO } from '../../format/superblock.js';
+import { agTreeOf, hasBtree, walkBlocks } from '../../volume/btree.js';
+import { newChunk, readChunk, verifyChunk } from '../../volume/inode.js';
+import { agflBlocks, type Volume } from '../../volume/volume.js';
+import { CLAIM, Claims, RmapRecords, Runs } from './columns.js';
+import type { InodeTable } from './inodetable.js';
+
+/** What one btree came to. */
+export interface TreeLook {
+  /** Blocks it stands in, the root included. */
+  blocks: number;
+  records: number;
+  /** Nothing wrong was found in it: what it does not have, is not there. */
+  sound: boolean;
+}
+
+export interface AgLook {
+  readonly agno: number;
+  readonly length: number;
+  readonly agf: DataView;
+  readonly agi: DataView;
+  readonly agfl: DataView;
+  /** Blocks of the free list. */
+  readonly freeList: number[];
+  readonly claims: Claims;
+  /** Free extents by the bnobt and by the cntbt, each in the tree's own order. */
+  readonly byStart: Runs;
+  readonly bySize: Runs;
+  /** Refcount records of the shared domain; those for CoW staging are claims, and stand in `cow` too. */
+  readonly shared: Runs;
+  readonly cow: Runs;
+  readonly rmaps: RmapRecords;
+  readonly trees: Partial<Record<AgBtreeName, TreeLook>>;
+  /** Inodes by the inobt, and those of them free. */
+  inodes: number;
+  freeInodes: number;
+  /** Heads of the unlinked lists: inodes within the AG. */
+  readonly unlinked: number[];
+}
+
+const ALL: readonly AgBtreeName[] = ['bnobt', 'cntbt', 'inobt', 'finobt', 'refcountbt', 'rmapbt'];
+
+/** The rmap owner of each tree's own blocks. */
+const OWNER: Record<AgBtreeName, number> = {
+  bnobt: RMAP_OWN.AG,
+  cntbt: RMAP_OWN.AG,
+  rmapbt: RMAP_OWN.AG,
+  inobt: RMAP_OWN.INOBT,
+  finobt: RMAP_OWN.INOBT,
+  refcountbt: RMAP_OWN.REFC,
+};
+
+/** Reads AG `agno`: inode chunks go to `table`, faults to `report`. AGs are to be read in ascending order. */
+export function lookAtAg(volume: Volume, agno: number, table: InodeTable, report: Report): AgLook {
+  const { g } = volume;
+  const agf = volume.agf(agno, report);
+  const agi = volume.agi(agno, report);
+  const agfl = volume.agfl(agno, agf, report);
+  const look: AgLook = {
+    agno,
+    length: agLength(g, agno),
+    agf,
+    agi,
+    agfl,
+    freeList: agflBlocks(g, agf, agfl),
+    claims: new Claims(),
+    byStart: new Runs(),
+    bySize: new Runs(),
+    shared: new Runs(),
+    cow: new Runs(),
+    rmaps: new RmapRecords(),
+    trees: {},
+    inodes: 0,
+    freeInodes: 0,
+    unlinked: [],
+  };
+  for (let i = 0; i < AGI_UNLINKED_BUCKETS; i++) {
+    const agino = agi.getUint32(AGI.at.unlinked + i * 4);
+    if (agino !== NULLAGINO) look.unlinked.push(agino);
+  }
+  const { claims } = look;
+  claims.add(0, firstFreeAgbno(g), RMAP_OWN.FS, 0, 0);
+  if (agnoOfFsblock(g, g.logstart) === agno)
+    claims.add(agbnoOfFsblock(g, g.logstart), g.logblocks, RMAP_OWN.LOG, 0, 0);
+  for (const agbno of look.freeList)
+    if (agbno > 0 && agbno < look.length) claims.add(agbno, 1, RMAP_OWN.AG, 0, 0);
+  for (const name of ALL) if (hasBtree(g, name)) readTree(volume, look, name, table, report);
+  return look;
+}
+
+function readTree(volume: Volume, look: AgLook, name: AgBtreeName, table: InodeTable, report: Report): void {
+  const { g } = volume;
+  const { agno, claims } = look;
+  const tree = agTreeOf(g, agno, name, AG_BTREE_ROOT[name].header === 'agf' ? look.agf : look.agi);
+  const state: TreeLook = { blocks: 0, records: 0, sound: true };
+  look.trees[name] = state;
+  const kind = BTREES[name];
+  const owner = OWNER[name];
+  const fault: Report = (f) => {
+    state.sound = false;
+    report(f);
+  };
+  const take = leafReader(volume, look, name, table, fault);
+  walkBlocks(
+    volume,
+    tree,
+    (block, level, _agno, agbno) => {
+      state.blocks++;
+      claims.add(agbno, 1, owner, 0, 0);
+      if (level > 0) return;
+      const numrecs = block.getUint16(SHORT_BLOCK.at.numrecs);
+      state.records += numrecs;
+      take(block, recordAt(kind, 0), numrecs, agbno);
+    },
+    fault,
+  );
+}
+
+type LeafReader = (leaf: DataView, at: number, numrecs: number, agbno: number) => void;
+
+function leafReader(
+  volume: Volume,
+  look: AgLook,
+  name: AgBtreeName,
+  table: InodeTable,
+  report: Report,
+): LeafReader {
+  const { length, agno, claims } = look;
+  const bad = (agbno: number, index: number, field: string, value: number, expected: string): void =>
+    report({ structure: name, agno, agbno, field: `recs[${index + 1}].${field}`, value, expected });
+  /** Whether [start, start + blocks) lies inside the AG; reports where not. */
+  const inside = (agbno: number, i: number, start: number, blocks: number): boolean => {
+    if (start >= length) bad(agbno, i, 'startblock', start, `a block of the AG, below ${length}`);
+    else if (blocks === 0 || start + blocks > length)
+      bad(agbno, i, 'blockcount', blocks, `1 to ${length - start}, inside the AG`);
+    else return true;
+    return false;
+  };
+  switch (name) {
+    case 'bnobt':
+    case 'cntbt': {
+      const into = name === 'bnobt' ? look.byStart : look.bySize;
+      let end = 0;
+      return (leaf, first, numrecs, agbno) => {
+        for (let i = 0, at = first; i < numrecs; i++, at += 8) {
+          const start = leaf.getUint32(at);
+          const blocks = leaf.getUint32(at + 4);
+          if (!inside(agbno, i, start, blocks)) continue;
+          if (name === 'bnobt') {
+            if (start < end) bad(agbno, i, 'startblock', start, `${end} or more, past the record before`);
+            end = start + blocks;
+          }
+          into.add(start, blocks, 0);
+        }
+      };
+    }
+    case 'refcountbt': {
+      let sharedEnd = 0;
+      let cowEnd = 0;
+      return (leaf, first, numrecs, agbno) => {
+        for (let i = 0, at = first; i < numrecs; i++, at += 12) {
+          const cow = refcountIsCow(leaf, at);
+          const start = refcountStart(leaf, at);
+          const blocks = leaf.getUint32(at + 4);
+          const refcount = leaf.getUint32(at + 8);
+          if (!inside(agbno, i, start, blocks)) continue;
+          const end = cow ? cowEnd : sharedEnd;
+          if (start < end) bad(agbno, i, 'startblock', start, `${end} or more, past the record before`);
+          if (cow) {
+            cowEnd = start + blocks;
+            if (refcount !== 1) bad(agbno, i, 'refcount', refcount, '1 in the CoW domain');
+            look.cow.add(start, blocks, refcount);
+            claims.add(start, blocks, RMAP_OWN.COW, 0, 0);
+          } else {
+            sharedEnd = start + blocks;
+            if (refcount < 2) bad(agbno, i, 'refcount', refcount, '2 or more: single owners have no record');
+            look.shared.add(start, blocks, refcount);
+          }
+        }
+      };
+    }
+    case 'rmapbt':
+      return (leaf, first, numrecs, agbno) => {
+        const { rmaps } = look;
+        for (let i = 0, at = first; i < numrecs; i++, at += 24) {
+          const start = leaf.getUint32(at);
+          const blocks = leaf.getUint32(at + 4);
+          if (!inside(agbno, i, start, blocks)) continue;
+          const owner = rmapOwner(leaf, at);
+          if (owner === 0 || owner < RMAP_OWN.COW)
+            bad(agbno, i, 'owner', owner, 'an inode number or a special owner');
+          const info =
+            (rmapAttrFork(leaf, at) ? CLAIM.ATTR : 0) |
+            (rmapBmbtBlock(leaf, at) ? CLAIM.BMBT : 0) |
+            (rmapUnwritten(leaf, at) ? CLAIM.UNWRITTEN : 0);
+          rmaps.add(start, blocks, owner, rmapOffset(leaf, at), info);
+        }
+      };
+    case 'inobt':
+      return inobtReader(volume, look, table, report);
+    case 'finobt': {
+      const chunk = newChunk();
+      return (leaf, first, numrecs, agbno) => {
+        for (let i = 0, at = first; i < numrecs; i++, at += 16) {
+          readChunk(volume.g, leaf, at, chunk);
+          if (verifyChunk(volume.g, 'finobt', agno, agbno, i, chunk, report)) table.addFree(agno, chunk);
+        }
+      };
+    }
+  }
+}
+
+/** Inode chunks: into the table, and as claims on the blocks they have. */
+function inobtReader(volume: Volume, look: AgLook, table: InodeTable, report: Report): LeafReader {
+  const { g } = volume;
+  const { agno, claims } = look;
+  const chunk = newChunk();
+  let end = 0;
+  let lastBlock = -1;
+  return (leaf, first, numrecs, agbno) => {
+    for (let i = 0, at = first; i < numrecs; i++, at += 16) {
+      readChunk(g, leaf, at, chunk);
+      if (!verifyChunk(g, 'inobt', agno, agbno, i, chunk, report)) continue;
+      if (chunk.agino < end) {
+        const expected = `${end} or more, past the chunk before`;
+        const field = `recs[${i + 1}].startino`;
+        report({ structure: 'inobt', agno, agbno, field, value: chunk.agino, expected });
+        continue;
+      }
+      end = chunk.agino + 64;
+      table.add(agno, chunk);
+      look.inodes += chunk.count;
+      look.freeInodes += chunk.freecount;
+      // In blocks of more than 64 inodes two chunks share one block, claimed once.
+      const perBlock = Math.min(g.inopblock, 64);
+      for (let k = 0; k < 64; k += perBlock) {
+        if ((chunk.holemask >>> (k >> 2)) & 1) continue;
+        const block = Math.floor((chunk.agino + k) / g.inopblock);
+        if (block === lastBlock) continue;
+        const last = claims.count - 1;
+        if (claims.owner[last] === RMAP_OWN.INODES && claims.start[last] + claims.blocks[last] === block)
+          claims.blocks[last]++;
+        else claims.add(block, 1, RMAP_OWN.INODES, 0, 0);
+        lastBlock = block;
+      }
+    }
+  };
+}
+
+/** Free blocks of an AG's free list and trees that the AGF counts apart from `freeblks`. */
+export const agfBtreeblks = (look: AgLook): number =>
+  (look.trees.bnobt?.blocks ?? 1) -
+  1 +
+  (look.trees.cntbt?.blocks ?? 1) -
+  1 +
+  ((look.trees.rmapbt?.blocks ?? 1) - 1);
+
+export const agfField = (look: AgLook, name: keyof typeof AGF.at): number => look.agf.getUint32(AGF.at[name]);
+export const agiField = (look: AgLook, name: keyof typeof AGI.at): number => look.agi.getUint32(AGI.at[name]);

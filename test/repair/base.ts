@@ -1,0 +1,118 @@
+import { closeSync, constants, copyFileSync, mkdirSync, openSync, statSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { openSource } from '../../src/image/open.js';
+import { examine } from '../../src/repair/examine.js';
+import type { Finding } from '../../src/repair/finding.js';
+import { openVolume } from '../../src/volume/volume.js';
+import { withMount } from '../support/mount.js';
+import { copyImage, run, tmpdir } from '../support/oracle.js';
+import { mkfs } from '../support/populate.js';
+import { bmapAll, btdump, type Extent, print } from '../support/xfsdb.js';
+
+/**
+ * An image with files of every standing towards sharing, made by Linux:
+ *   /victim, /same   10 blocks each, never shared; /other 6 blocks; /tiny 1 block
+ *   /base, /clone    8 blocks shared by two
+ *   /a, /b, /c       5 blocks shared by three
+ *   /flagged         12 blocks of its own and the flag on (it shares 3 more with /lender)
+ *   /dir             a directory in block form
+ */
+export interface Base {
+  readonly image: string;
+  readonly ino: Map<string, number>;
+  readonly extents: Map<string, Extent[]>;
+  /** First block of the log, as fsblock. */
+  readonly logstart: number;
+  /** Starts of AG 0's rmap records, in order; none without the feature. */
+  readonly rmapStarts: number[];
+}
+
+const FILES: readonly (readonly [string, number])[] = [
+  ['victim', 10],
+  ['same', 10],
+  ['other', 6],
+  ['tiny', 1],
+  ['base', 8],
+  ['a', 5],
+  ['flagged', 12],
+  ['between', 2],
+  ['lender', 3],
+];
+const CLONES: readonly (readonly [string, string])[] = [
+  ['base', 'clone'],
+  ['a', 'b'],
+  ['a', 'c'],
+];
+
+export function makeBase(rmapbt: boolean): Base {
+  const image = join(tmpdir(), 'base.img');
+  mkfs(image, { size: 300 << 20, args: ['-m', `rmapbt=${rmapbt ? 1 : 0},reflink=1`] });
+  const ino = new Map<string, number>();
+  withMount(image, (root) => {
+    for (const [name, blocks] of FILES) {
+      const fd = openSync(join(root, name), 'w');
+      writeSync(fd, Buffer.alloc(blocks * 4096, `${name}|`));
+      closeSync(fd);
+      // Each file laid out before the next begins: one extent each.
+      run('sync', ['-f', join(root, name)]);
+    }
+    for (const [from, to] of CLONES)
+      copyFileSync(join(root, from), join(root, to), constants.COPYFILE_FICLONE_FORCE);
+    const script = `open ${join(root, 'flagged')}\nreflink -q ${join(root, 'lender')} 0 ${12 * 4096} ${3 * 4096}\n`;
+    run('xfs_io', [], { input: script });
+    mkdirSync(join(root, 'dir'));
+    for (let i = 0; i < 40; i++) closeSync(openSync(join(root, 'dir', `a-name-of-some-length-${i}`), 'w'));
+    for (const name of [...FILES.map(([n]) => n), ...CLONES.map(([, n]) => n), 'dir'])
+      ino.set(name, statSync(join(root, name)).ino);
+  });
+  const byIno = bmapAll(image, [...ino.values()]);
+  const extents = new Map([...ino].map(([name, n]) => [name, byIno.get(n)!]));
+  const logstart = Number(print(image, ['sb 0', 'p logstart']).get('logstart'));
+  const rmapStarts = rmapbt ? btdump(image, 'rmapbt', 0).rows.map((row) => Number(row[0])) : [];
+  return { image, ino, extents, logstart, rmapStarts };
+}
+
+/** A copy of the base with `commands` run on it by xfs_db in expert mode. */
+export function forge(base: Base, commands: readonly string[]): string {
+  const image = copyImage(base.image, join(tmpdir(), 'forged.img'));
+  run('xfs_db', ['-x', image], { input: `${commands.join('\n')}\n` });
+  return image;
+}
+
+/** xfs_db's way to write one field of a file's extent `index`. */
+export const setExtent = (
+  base: Base,
+  file: string,
+  field: 'startblock' | 'blockcount' | 'startoff' | 'extentflag',
+  value: number,
+  index = 0,
+): string[] => [`inode ${base.ino.get(file)}`, `write -d u3.bmx[${index}].${field} ${value}`];
+
+export const setReflink = (base: Base, file: string, on: boolean): string[] => [
+  `inode ${base.ino.get(file)}`,
+  `write -d v3.reflink ${on ? 1 : 0}`,
+];
+
+/** First block of a file's extent. */
+export const blockOf = (base: Base, file: string, index = 0): number =>
+  base.extents.get(file)![index].startblock;
+
+/** All damage found in an image, and the notes apart. */
+export function findings(image: string): { damage: Finding[]; notes: Finding[] } {
+  const volume = openVolume(openSource(image));
+  try {
+    const all = examine(volume).findings;
+    // Paths are found on demand: ask while the image is open.
+    const plain = all.map((f) => ({ ...f, path: f.path }));
+    return {
+      damage: plain.filter((f) => f.severity === 'damage'),
+      notes: plain.filter((f) => f.severity === 'note'),
+    };
+  } finally {
+    volume.close();
+  }
+}
+
+/** 'code path' of each finding, sorted: what a test compares. */
+export const verdicts = (list: readonly Finding[]): string[] =>
+  list.map((f) => (f.path === undefined ? f.code : `${f.code} ${f.path}`)).sort();
