@@ -31,7 +31,7 @@ export const describeInode: Describe = (out, volume, inode, path, damage, xattrs
   line('gid', inode.gid);
   line('projid', inode.projid);
   if (isDevice(inode)) line('device', `${inode.rdev.major}:${inode.rdev.minor}`);
-  line('size', String(BigInt(inode.size)));
+  line('size', String(inode.exactSize));
   line('blocks', `${inode.nblocks} of ${volume.g.blocksize} bytes`);
   line('access', isoTime(inode.atime));
   line('modify', isoTime(inode.mtime));

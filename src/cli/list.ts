@@ -326,7 +326,7 @@ class Lister {
       String(inode.nlink),
       String(inode.uid),
       String(inode.gid),
-      isDevice(inode) ? `${rdev.major}, ${rdev.minor}` : String(inode.size),
+      isDevice(inode) ? `${rdev.major}, ${rdev.minor}` : String(inode.exactSize),
       this.#options.fullTime === true ? showFullTime(inode.mtime) : showTime(inode.mtime),
     ];
   }

@@ -6,7 +6,7 @@ import { isoTime } from '../format/time.js';
 import type { Inode } from '../volume/inode.js';
 import { readSymlink } from '../volume/symlink.js';
 import type { Volume } from '../volume/volume.js';
-import { oneOf, optional, type RowSink, table, text, u64, uint } from './table.js';
+import { any, oneOf, optional, type RowSink, table, text, uint } from './table.js';
 
 export const FILES = table('files', 'a name in the directory tree and the file behind it', {
   path: text('path from the root of the filesystem'),
@@ -18,7 +18,7 @@ export const FILES = table('files', 'a name in the directory tree and the file b
   uid: uint('owner'),
   gid: uint('group'),
   projid: uint('project'),
-  size: u64('bytes'),
+  size: any('bytes'),
   blocks: uint('filesystem blocks in use, those of attributes and btrees too'),
   atime: text('last access, UTC'),
   mtime: text('last change of contents, UTC'),
@@ -38,7 +38,7 @@ export const isDevice = (inode: Inode): boolean => inode.type === S_IF.BLK || in
 
 /** Emits the row of one file. Throws CorruptionError where a link's target cannot be read. */
 export function emitFile(sink: RowSink, volume: Volume, inode: Inode, path: Uint8Array): void {
-  const { num, text: cells } = sink;
+  const { num, text: cells, any: values } = sink;
   const target = inode.type === S_IF.LNK ? bytesToText(readSymlink(volume, inode)) : null;
   cells[at.path] = bytesToText(path);
   num[at.ino] = inode.ino;
@@ -49,7 +49,7 @@ export function emitFile(sink: RowSink, volume: Volume, inode: Inode, path: Uint
   num[at.uid] = inode.uid;
   num[at.gid] = inode.gid;
   num[at.projid] = inode.projid;
-  num[at.size] = inode.size;
+  values[at.size] = Number.isSafeInteger(inode.size) ? inode.size : inode.exactSize;
   num[at.blocks] = inode.nblocks;
   cells[at.atime] = isoTime(inode.atime);
   cells[at.mtime] = isoTime(inode.mtime);

@@ -9,7 +9,10 @@ import { type ExtentList, findExtent, readExtents } from './fork.js';
 import type { Inode } from './inode.js';
 import type { Volume } from './volume.js';
 
-/** A part of a file, [offset, offset + length) in bytes: data, or zeros that nobody needs to read. */
+/**
+ * A part of a file, [offset, offset + length) in bytes: data, or zeros that nobody needs to read. Offsets begin
+ * at a block border: that is exact as a number even in a file of 2^63 bytes, whose every byte is not.
+ */
 export interface Segment {
   readonly offset: number;
   readonly length: number;
@@ -21,12 +24,14 @@ export class FileReader {
   readonly inode: Inode;
   readonly size: number;
   readonly extents: ExtentList;
+  readonly #exactSize: bigint;
 
   /** Throws CorruptionError where the inode is no regular file, or its extents cannot be true. */
   constructor(volume: Volume, inode: Inode) {
     this.volume = volume;
     this.inode = inode;
     this.size = inode.size;
+    this.#exactSize = inode.exactSize;
     const fail = (field: string, value: number | string, expected: string): never => {
       throw new CorruptionError({ structure: 'dinode', ino: inode.ino, field, value, expected });
     };
@@ -36,21 +41,30 @@ export class FileReader {
     this.extents = readExtents(volume, inode, 'data');
   }
 
+  /** Bytes from `offset` to the end of the file; negative behind it. */
+  #rest(offset: number): number {
+    if (Number.isSafeInteger(this.size)) return this.size - offset;
+    return Number(this.#exactSize - BigInt(offset));
+  }
+
   /** The file from front to end: runs of data and of zeros, none empty, up to its size. */
   *segments(): Generator<Segment> {
-    const { extents, size } = this;
+    const { extents } = this;
     const { blocksize } = this.volume.g;
     let at = 0;
-    for (let i = 0; i < extents.count && at < size; i++) {
+    for (let i = 0; i < extents.count; i++) {
       if (extents.unwritten[i] === 1) continue;
       const from = extents.offset[i] * blocksize;
-      if (from >= size) break;
+      const rest = this.#rest(from);
+      if (rest <= 0) break;
       if (from > at) yield { offset: at, length: from - at, zeros: true };
-      const to = Math.min(from + extents.blocks[i] * blocksize, size);
-      yield { offset: from, length: to - from, zeros: false };
-      at = to;
+      const length = Math.min(extents.blocks[i] * blocksize, rest);
+      yield { offset: from, length, zeros: false };
+      if (length === rest) return;
+      at = from + length;
     }
-    if (at < size) yield { offset: at, length: size - at, zeros: true };
+    const rest = this.#rest(at);
+    if (rest > 0) yield { offset: at, length: rest, zeros: true };
   }
 
   /**
@@ -58,7 +72,7 @@ export class FileReader {
    * Throws CorruptionError where the image does not give them.
    */
   read(offset: number, into: Uint8Array): number {
-    const length = Math.max(0, Math.min(into.length, this.size - offset));
+    const length = Math.max(0, Math.min(into.length, this.#rest(offset)));
     const { extents } = this;
     const { g } = this.volume;
     let done = 0;

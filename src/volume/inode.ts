@@ -76,6 +76,10 @@ export class Inode {
   get size(): number {
     return dinodeSize(this.view, this.base);
   }
+  /** The same to the last byte where it passes 2^53: a sparse file can. */
+  get exactSize(): bigint {
+    return this.view.getBigUint64(this.base + AT.size);
+  }
   get format(): number {
     return this.view.getUint8(this.base + AT.format);
   }
