@@ -11,15 +11,17 @@ export function register(program: Command): void {
   addImageOptions(command);
   addTableOptions(command);
   command.action(async (path: string, options: ImageOptions & TableOptions) => {
-    const [{ dumpInfo, INFO }, { openTable }, { finishDump }] = await Promise.all([
+    const [{ dumpInfo, INFO }, { openTable }, { Damage }] = await Promise.all([
       import('../dump/info.js'),
       import('./render/table.js'),
-      import('./finish.js'),
+      import('./damage.js'),
     ]);
     const volume = openImage(path, options);
+    const damage = new Damage(volume, path);
     const rows = await openTable(INFO, options);
     dumpInfo(volume, rows);
     rows.finish();
-    finishDump(volume);
+    damage.finish();
+    volume.close();
   });
 }

@@ -32,14 +32,15 @@ Examples:
   );
   command.action(
     async (path: string, what: What, options: ImageOptions & TableOptions & { all?: boolean }) => {
-      const [rowsOf, { scanLog }, { LogError }, { openTable }, { finishDump }] = await Promise.all([
+      const [rowsOf, { scanLog }, { LogError }, { openTable }, { Damage }] = await Promise.all([
         import('../dump/rows/log.js'),
         import('../journal/scan.js'),
         import('../journal/error.js'),
         import('./render/table.js'),
-        import('./finish.js'),
+        import('./damage.js'),
       ]);
       const volume = openImage(path, options);
+      const damage = new Damage(volume, path);
       const unusable = (error: unknown): unknown =>
         error instanceof LogError
           ? new CliError(`${path}: ${error.message}; the log cannot be replayed`, EXIT.UNUSABLE)
@@ -79,7 +80,8 @@ Examples:
       } catch (error) {
         throw unusable(error);
       }
-      finishDump(volume);
+      damage.finish();
+      volume.close();
     },
   );
 }
