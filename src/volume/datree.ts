@@ -38,6 +38,8 @@ export function walkDaTree(tree: DaTree, visit: DaLeafVisitor, report: Report): 
   const fault = (at: number, field: string, value: number, expected: string): void =>
     report({ structure: `${of} node`, ino: blocks.inode.ino, ...blocks.place(at), field, value, expected });
 
+  const links = new SiblingLinks(blocks, of, report);
+
   const descend = (at: number, level: number | undefined, maxHash: number | undefined): void => {
     seen.add(at);
     const v = blocks.read(at);
@@ -45,6 +47,7 @@ export function walkDaTree(tree: DaTree, visit: DaLeafVisitor, report: Report): 
       fault(at, 'block', at, 'a block of the fork, not a hole');
       return;
     }
+    links.check(v, at, level ?? (isNode(v) ? v.getUint16(DA3_NODE_HDR.at.level) : 0));
     if (level === 0 || (level === undefined && !isNode(v))) {
       visit(v, at, maxHash);
       return;
@@ -66,6 +69,43 @@ export function walkDaTree(tree: DaTree, visit: DaLeafVisitor, report: Report): 
     }
   };
   descend(tree.root, undefined, undefined);
+  links.finish();
+}
+
+/** Holds the sibling links of each level against the order in which its blocks are met. */
+class SiblingLinks {
+  readonly #blocks: ForkBlocks;
+  readonly #of: 'dir' | 'attr';
+  readonly #report: Report;
+  /** By level: the block met last, and what it says comes after it. */
+  readonly #last = new Map<number, { at: number; forw: number; hdr: string }>();
+
+  constructor(blocks: ForkBlocks, of: 'dir' | 'attr', report: Report) {
+    this.#blocks = blocks;
+    this.#of = of;
+    this.#report = report;
+  }
+
+  check(v: DataView, at: number, level: number): void {
+    const hdr = this.#of === 'attr' ? 'hdr' : isNode(v) ? 'nhdr' : 'lhdr';
+    const last = this.#last.get(level);
+    if (last !== undefined && last.forw !== at) this.#bad(last.hdr, level, 'forw', last.at, last.forw, at);
+    const back = v.getUint32(DA_AT.back);
+    if (back !== (last?.at ?? 0)) this.#bad(hdr, level, 'back', at, back, last?.at ?? 0);
+    this.#last.set(level, { at, forw: v.getUint32(DA_AT.forw), hdr });
+  }
+
+  finish(): void {
+    for (const [level, { at, forw, hdr }] of this.#last)
+      if (forw !== 0) this.#bad(hdr, level, 'forw', at, forw, 0);
+  }
+
+  #bad(hdr: string, level: number, link: string, at: number, value: number, right: number): void {
+    const expected = right === 0 ? '0: none follows on this side' : `${right}, the block beside it`;
+    const structure = `${this.#of} ${level > 0 ? 'node' : 'leaf'}`;
+    const where = { ino: this.#blocks.inode.ino, ...this.#blocks.place(at) };
+    this.#report({ structure, ...where, field: `${hdr}.info.hdr.${link}`, value, expected });
+  }
 }
 
 /**

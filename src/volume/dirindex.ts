@@ -1,0 +1,179 @@
+/**
+ * The index of a directory held against its names: every name is found under its hash, no entry of the index
+ * leads elsewhere, and the lists of free space say what the data blocks have. Block-form directories carry
+ * their index in the block, and short ones have none; both are checked whenever they are read.
+ */
+import { DA_AT, daHash } from '../format/da.js';
+import { FORK_FORMAT } from '../format/dinode.js';
+import {
+  DIR3_DATA_HDR,
+  DIR3_FREE_HDR,
+  DIR3_LEAF_HDR,
+  freeSpaceBlock,
+  LEAF_ENTRY,
+  LEAF_TAIL,
+  leafSpaceBlock,
+  maxFreeBests,
+  NULL_DATAPTR,
+  NULLDATAOFF,
+  XFS_DIR3_FREE_MAGIC,
+  XFS_DIR3_LEAF1_MAGIC,
+  XFS_DIR3_LEAFN_MAGIC,
+} from '../format/dir.js';
+import { verifyDirFree, verifyDirLeaf } from '../format/dircheck.js';
+import { hex, type Report } from '../format/fault.js';
+import { walkDaTree } from './datree.js';
+import { walkDir } from './dir.js';
+import { ForkBlocks } from './forkblocks.js';
+import type { Inode } from './inode.js';
+import type { Volume } from './volume.js';
+
+/** Checks the index of a directory, which takes memory for one hash a name. Its data blocks are checked too. */
+export function checkDirIndex(volume: Volume, inode: Inode, report: Report = volume.report): void {
+  /** Address of each name to its hash; taken out when the index leads there. */
+  const hashes = new Map<number, number>();
+  walkDir(
+    volume,
+    inode,
+    (block, from, to, _ino, _ftype, address) => {
+      hashes.set(address, daHash(block, from, to));
+    },
+    { dots: true, report },
+  );
+  if (inode.format === FORK_FORMAT.LOCAL) return;
+  const blocks = new ForkBlocks(volume, inode, 'data', () => {});
+  if (blocks.end <= leafSpaceBlock(volume.g)) return;
+  new IndexCheck(volume, inode, blocks, hashes, report).run();
+}
+
+class IndexCheck {
+  readonly #volume: Volume;
+  readonly #inode: Inode;
+  readonly #blocks: ForkBlocks;
+  readonly #hashes: Map<number, number>;
+  readonly #report: Report;
+  readonly #dataBlocks: number;
+
+  constructor(volume: Volume, inode: Inode, blocks: ForkBlocks, hashes: Map<number, number>, report: Report) {
+    this.#volume = volume;
+    this.#inode = inode;
+    this.#blocks = blocks;
+    this.#hashes = hashes;
+    this.#report = report;
+    this.#dataBlocks = Math.ceil(inode.size / volume.g.dirblksize);
+  }
+
+  run(): void {
+    const { g } = this.#volume;
+    const first = leafSpaceBlock(g);
+    const end = Math.min(this.#blocks.end, freeSpaceBlock(g));
+    const names = this.#hashes.size;
+    const tree = { blocks: this.#blocks, of: 'dir', root: first, end } as const;
+    walkDaTree(
+      tree,
+      (leaf, at, maxHash) => {
+        const single = leaf.getUint16(DA_AT.magic) === XFS_DIR3_LEAF1_MAGIC && maxHash === undefined;
+        const expect = { dataBlocks: this.#dataBlocks, maxHash, first, end };
+        const form = single ? 'leaf1' : 'leafn';
+        this.#blocks.verify(
+          leaf,
+          at,
+          (b, place, r) => verifyDirLeaf(g, b, form, place, expect, r),
+          this.#report,
+        );
+        const magic = leaf.getUint16(DA_AT.magic);
+        if (magic !== XFS_DIR3_LEAF1_MAGIC && magic !== XFS_DIR3_LEAFN_MAGIC) return;
+        this.#checkLeaf(leaf, at);
+        if (single) this.#checkLeafBests(leaf, at);
+      },
+      this.#report,
+    );
+    if (this.#hashes.size > 0) {
+      const [address] = this.#hashes.keys();
+      this.#report({
+        structure: 'directory',
+        ino: this.#inode.ino,
+        field: 'index',
+        value: names - this.#hashes.size,
+        expected: `${names} names; the first it misses is at address ${hex(address)}`,
+      });
+    }
+    this.#checkFreeBlocks();
+  }
+
+  #bad(structure: string, at: number, field: string, value: number | string, expected: string): void {
+    this.#report({ structure, ino: this.#inode.ino, ...this.#blocks.place(at), field, value, expected });
+  }
+
+  #checkLeaf(leaf: DataView, at: number): void {
+    const room = Math.floor((leaf.byteLength - DIR3_LEAF_HDR.size) / LEAF_ENTRY.size);
+    const count = Math.min(leaf.getUint16(DIR3_LEAF_HDR.at.count), room);
+    for (let i = 0; i < count; i++) {
+      const entry = DIR3_LEAF_HDR.size + i * LEAF_ENTRY.size;
+      const hashval = leaf.getUint32(entry);
+      const address = leaf.getUint32(entry + LEAF_ENTRY.at.address);
+      if (address === NULL_DATAPTR) continue;
+      const hash = this.#hashes.get(address);
+      if (hash === undefined)
+        this.#bad('dir leaf', at, `lents[${i}].address`, hex(address), 'a name no other entry leads to');
+      else if (hash !== hashval)
+        this.#bad('dir leaf', at, `lents[${i}].hashval`, hex(hashval), `${hex(hash)}, the hash of its name`);
+      this.#hashes.delete(address);
+    }
+  }
+
+  /** Longest free region of data block `db`, by its header; NULLDATAOFF where there is no such block. */
+  #best(db: number): number {
+    const v = this.#blocks.read(db * this.#volume.g.dirblkfsbs);
+    return v === undefined ? NULLDATAOFF : v.getUint16(DIR3_DATA_HDR.at.bestfree + 2);
+  }
+
+  #checkLeafBests(leaf: DataView, at: number): void {
+    const count = leaf.getUint32(leaf.byteLength - LEAF_TAIL.size);
+    if (count !== this.#dataBlocks) return; // reported by the leaf's check
+    for (let db = 0; db < count; db++) {
+      const best = leaf.getUint16(leaf.byteLength - LEAF_TAIL.size - (count - db) * 2);
+      if (best !== this.#best(db))
+        this.#bad('dir leaf', at, `lbests[${db}]`, best, `${this.#best(db)}, which data block ${db} says`);
+    }
+  }
+
+  /** Node-form directories list the free space of their data blocks in blocks of their own. */
+  #checkFreeBlocks(): void {
+    const { g } = this.#volume;
+    const first = freeSpaceBlock(g);
+    const room = maxFreeBests(g.dirblksize);
+    const { extents } = this.#blocks;
+    for (let i = 0; i < extents.count; i++) {
+      const start = Math.max(extents.offset[i], first);
+      const end = extents.offset[i] + extents.blocks[i];
+      for (let at = Math.ceil(start / g.dirblkfsbs) * g.dirblkfsbs; at < end; at += g.dirblkfsbs) {
+        const index = (at - first) / g.dirblkfsbs;
+        if (index * room >= this.#dataBlocks) {
+          this.#bad('dir free', at, 'fhdr.firstdb', index * room, `a data block below ${this.#dataBlocks}`);
+          return;
+        }
+        this.#checkFreeBlock(at, index, room);
+      }
+    }
+  }
+
+  #checkFreeBlock(at: number, index: number, room: number): void {
+    const { g } = this.#volume;
+    const v = this.#blocks.read(at);
+    if (v === undefined) return;
+    this.#blocks.verify(v, at, (b, place, r) => verifyDirFree(g, b, place, index, r), this.#report);
+    if (v.getUint32(0) !== XFS_DIR3_FREE_MAGIC) return;
+    const nvalid = v.getUint32(DIR3_FREE_HDR.at.nvalid);
+    if (nvalid > room) return; // reported by the block's check
+    const known = Math.min(room, this.#dataBlocks - index * room);
+    if (nvalid !== known)
+      this.#bad('dir free', at, 'fhdr.nvalid', nvalid, `${known}, the data blocks there are`);
+    for (let i = 0; i < Math.min(nvalid, known); i++) {
+      const best = v.getUint16(DIR3_FREE_HDR.size + i * 2);
+      const db = index * room + i;
+      if (best !== this.#best(db))
+        this.#bad('dir free', at, `fbests[${i}]`, best, `${this.#best(db)}, which data block ${db} says`);
+    }
+  }
+}
