@@ -1,4 +1,5 @@
 /** A btree block by block and record by record, as it stands on disk: every level, in xfs_db's names. */
+import { AG_BTREE_MAXLEVELS } from '../format/ag.js';
 import { BTREES, type BtreeKind, type BtreeName, keyAt, ptrAt, recordAt, recordOf } from '../format/btree.js';
 import { FORK_FORMAT } from '../format/dinode.js';
 import type { Report } from '../format/fault.js';
@@ -135,7 +136,7 @@ function blockEmitter(kind: BtreeKind, sink: RowSink): BlockEmitter {
   };
 }
 
-/** Emits an AG btree, parents before children, left to right: xfs_db's order of `btdump -i`. */
+/** Emits an AG btree, level by level from the root down, each from left to right. */
 export function dumpAgBtree(
   volume: Volume,
   sink: RowSink,
@@ -153,8 +154,18 @@ export function dumpAgBtree(
 /** The walk that emits is followed by one that checks records too and reports. */
 const silent: Report = () => {};
 
+/** Level by level from the root down, as xfs_db's btdump does. */
 function emitTree(volume: Volume, tree: Tree, emit: BlockEmitter): void {
-  walkBlocks(volume, tree, emit, silent);
+  for (let wanted = Math.min(tree.levels, AG_BTREE_MAXLEVELS + 1) - 1; wanted >= 0; wanted--)
+    walkBlocks(
+      volume,
+      tree,
+      (block, level, agno, agbno) => {
+        if (level === wanted) emit(block, level, agno, agbno);
+      },
+      silent,
+      wanted,
+    );
 }
 
 /** Emits the bmbt of an inode's fork; nothing where the fork has none. */

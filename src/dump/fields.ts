@@ -1,8 +1,8 @@
 /** Structures as rows of field and value, straight from their field tables; names are those xfs_db prints. */
-import { structureCrc } from '../format/checksum.js';
+import { sealCrc } from '../format/checksum.js';
 import type { Report, Where } from '../format/fault.js';
 import { compareLsnAt, formatLsn, type Lsn, readLsn } from '../format/log.js';
-import type { Structure, Value } from '../format/structure.js';
+import { type Structure, type Value, viewOf } from '../format/structure.js';
 import { bytesOf } from '../volume/volume.js';
 import { any, optional, type RowSink, text, uint } from './table.js';
 
@@ -49,7 +49,9 @@ export class FieldRows {
     const { prefix = '', skip, nullable, notes } = options;
     for (const { name, type, offset } of of.fields) {
       if (skip?.has(name)) continue;
-      const value = type.get(view, base + offset, false);
+      // A checksum is shown as its bytes stand on disk, like xfs_db does.
+      const value =
+        type.kind === 'crc' ? view.getUint32(base + offset) : type.get(view, base + offset, false);
       if (typeof value === 'object') continue; // arrays and padding: the caller's business
       const isNull = nullable?.has(name) === true && allOnes(view, base + offset, type.size);
       this.put(prefix + name, isNull ? null : value, isNull ? null : (notes?.(name, value) ?? null));
@@ -94,8 +96,9 @@ export function checkLsn(
 
 /** Whether the checksum of [base, base + size) with its CRC at `at` holds. */
 export function noteCrc(view: DataView, base: number, size: number, at: number): string {
-  // structureCrc zeroes the field for the call: work on a copy, the block may be shared.
   const copy = bytesOf(view).slice(base, base + size);
-  const sum = structureCrc(copy, at);
-  return sum === view.getUint32(base + at, true) ? 'correct' : `wrong: should be 0x${sum.toString(16)}`;
+  const stored = view.getUint32(base + at);
+  sealCrc(copy, at);
+  const right = viewOf(copy).getUint32(at);
+  return stored === right ? 'correct' : `wrong: should be 0x${right.toString(16)}`;
 }

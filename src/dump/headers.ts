@@ -43,6 +43,8 @@ function bitNames(value: Value, names: Record<string, number>): string | null {
 
 const NOTHING: ReadonlySet<string> = new Set();
 const METADIR_ONLY = ['metadirino', 'rgcount', 'rgextents', 'rgblklog', 'rtstart', 'rtreserved'];
+const AGF_PADDING = new Set(['spare2']);
+const AGI_PADDING = new Set(['pad32']);
 const SB_NULLABLE = new Set([
   'uquotino',
   'gquotino',
@@ -101,11 +103,7 @@ export function dumpAgf(volume: Volume, sink: RowSink, options: HeaderOptions = 
   eachAg(volume, options, (agno, report) => {
     const view = volume.agf(agno, options.check === false ? report : silent);
     sink.num[AGF_FIELDS.at.agno] = agno;
-    const skip = new Set(['spare2']);
-    if (!volume.g.features.rmapbt) for (const f of ['rmaproot', 'rmaplevel', 'rmapblocks']) skip.add(f);
-    if (!volume.g.features.reflink)
-      for (const f of ['refcntroot', 'refcntlevel', 'refcntblocks']) skip.add(f);
-    rows.structure(AGF, view, 0, { skip, notes: headerNotes(AGF, view) });
+    rows.structure(AGF, view, 0, { skip: AGF_PADDING, notes: headerNotes(AGF, view) });
     checkLsn(view, AGF.at.lsn, options.head, { structure: 'agf', agno, agbno: 0, field: 'lsn' }, report);
     if (options.check !== false) checkFreeSpace(volume, agno, report);
   });
@@ -120,10 +118,7 @@ export function dumpAgi(volume: Volume, sink: RowSink, options: HeaderOptions = 
   eachAg(volume, options, (agno, report) => {
     const view = volume.agi(agno, options.check === false ? report : silent);
     sink.num[AGI_FIELDS.at.agno] = agno;
-    const skip = new Set(['pad32']);
-    if (!volume.g.features.finobt) for (const f of ['free_root', 'free_level']) skip.add(f);
-    if (!volume.g.features.inobtcount) for (const f of ['ino_blocks', 'fino_blocks']) skip.add(f);
-    rows.structure(AGI, view, 0, { skip, nullable, notes: headerNotes(AGI, view) });
+    rows.structure(AGI, view, 0, { skip: AGI_PADDING, nullable, notes: headerNotes(AGI, view) });
     for (let i = 0; i < AGI_UNLINKED_BUCKETS; i++) {
       const agino = view.getUint32(AGI.at.unlinked + i * 4);
       if (agino !== NULLAGBLOCK) rows.put(`unlinked[${i}]`, agino);

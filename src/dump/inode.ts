@@ -145,7 +145,11 @@ function emitCore(volume: Volume, inode: Inode, rows: FieldRows): void {
   for (const [name, bit] of FLAGS) rows.put(`core.${name}`, inode.flags & bit ? 1 : 0);
   put('core.', 'gen');
   rows.put('next_unlinked', inode.nextUnlinked === 0xffff_ffff ? null : inode.nextUnlinked);
-  put('v3.', 'crc', noteCrc(view, base, volume.g.inodesize, DINODE.at.crc));
+  rows.put(
+    'v3.crc',
+    view.getUint32(base + DINODE.at.crc),
+    noteCrc(view, base, volume.g.inodesize, DINODE.at.crc),
+  );
   put('v3.', 'change_count');
   put('v3.', 'lsn', noteLsn(view, base + DINODE.at.lsn));
   put('v3.', 'flags2', `${noteHex(get('flags2'))} ${flagNames(0, inode.flags2).join(',')}`.trim());

@@ -190,7 +190,9 @@ export function verifySuperblock(sector: Uint8Array, where: Where, report: Repor
   if (u8at('dirblklog') + u8at('blocklog') > 16)
     bad('dirblklog', u8at('dirblklog'), 'directory blocks of at most 64 KiB');
   if (u8at('imax_pct') > 100) bad('imax_pct', u8at('imax_pct'), 'at most 100');
-  if (u8at('inprogress') !== 0) bad('inprogress', u8at('inprogress'), '0 (mkfs did not finish)');
+  // mkfs leaves the flag set in the copies.
+  if (u8at('inprogress') !== 0 && (where.agno ?? 0) === 0)
+    bad('inprogress', u8at('inprogress'), '0 (mkfs did not finish)');
   if (u16at('versionnum') & VERSION_BITS.SECTOR) {
     const logsect = u16at('logsectsize');
     if (logsect < 512 || logsect > 32768 || !isPowerOf2(logsect))
@@ -211,7 +213,9 @@ export function verifySuperblock(sector: Uint8Array, where: Where, report: Repor
   if ((u16at('versionnum') & always & ~bits.ALIGN) !== (always & ~bits.ALIGN))
     bad('versionnum', hex(u16at('versionnum')), `the v5 bits ${hex(always)} set`);
   const rootino = u64at('rootino');
-  if (!inPool(Math.floor(rootino / u16at('inopblock'))))
+  // mkfs writes the root's number into some of the copies only.
+  const unset = rootino === NULLFSINO && (where.agno ?? 0) !== 0;
+  if (!unset && !inPool(Math.floor(rootino / u16at('inopblock'))))
     bad('rootino', rootino, 'an inode of the filesystem');
   if (u64at('icount') > dblocks * u16at('inopblock'))
     bad('icount', u64at('icount'), `at most ${dblocks * u16at('inopblock')}`);

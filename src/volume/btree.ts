@@ -237,6 +237,7 @@ class Walk {
   readonly #report: Report;
   readonly #leaf: LeafVisitor | undefined;
   readonly #any: BlockVisitor | undefined;
+  readonly #minLevel: number;
   readonly #seen = new Set<number>();
   readonly #levels: LevelState[];
   /** The last low key met at each level, to hold the next against; its first byte count is 0 before any. */
@@ -250,12 +251,14 @@ class Walk {
     leaf: LeafVisitor | undefined,
     any: BlockVisitor | undefined,
     report: Report,
+    minLevel = 0,
   ) {
     this.#volume = volume;
     this.#tree = tree;
     this.#report = report;
     this.#leaf = leaf;
     this.#any = any;
+    this.#minLevel = minLevel;
     this.#levels = Array.from({ length: tree.levels }, () => ({ last: -1, right: -1 }));
     this.#lastKey = Array.from({ length: tree.levels }, () => ({
       view: new DataView(new ArrayBuffer(24)),
@@ -336,6 +339,7 @@ class Walk {
       this.#leaf?.(block, numrecs, kind.header.size, agno, agbno);
       return;
     }
+    if (level <= this.#minLevel) return;
     for (let i = 0; i < numrecs; i++) {
       const child = this.#child(block, i, agno);
       if (child < 0 || this.#seen.has(child)) {
@@ -480,15 +484,16 @@ export function walkLeaves(
   new Walk(volume, tree, leaf, undefined, report).run();
 }
 
-/** Visits every block of a tree, parents before children, left to right. */
+/** Visits every block of a tree down to `minLevel`, parents before children, left to right. */
 export function walkBlocks(
   volume: Volume,
   tree: Tree,
   any: BlockVisitor,
   report: Report = volume.report,
+  minLevel = 0,
 ): void {
   if (!checkRoot(volume.g, tree, report)) return;
-  new Walk(volume, tree, undefined, any, report).run();
+  new Walk(volume, tree, undefined, any, report, minLevel).run();
 }
 
 /**
