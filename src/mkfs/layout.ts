@@ -30,6 +30,8 @@ const DEFAULT_LOG_STRIPE = 32 * KIB;
 const INODES_PER_CHUNK = 64;
 const INODE_CLUSTER = 8 * KIB;
 const MIN_DIR_BLOCK = 4 * KIB;
+/** A log that takes more of the filesystem than this is worth a word. */
+const LARGE_LOG_SHARE = 0.8;
 /** Blocks of an AG kept for its free list (XFS_ALLOCBT_AGFL_RESERVE). */
 const AGFL_RESERVE = 4;
 
@@ -108,6 +110,9 @@ export function planLayout(o: OptionValues, base: FeatureChoice, bytes: number |
     headBlocks: headBlocksOf(sectsize, blocksize, features),
   };
   const log = placeLog(o, partial, logStripe);
+  const share = log.logblocks / ags.dblocks;
+  if (share > LARGE_LOG_SHARE)
+    warnings.push(`the log takes ${log.logblocks} of ${ags.dblocks} blocks: little is left for files`);
   return { ...partial, ...log, imaxPct: chooseMaxPct(o, ags.dblocks, blocksize), warnings };
 }
 
