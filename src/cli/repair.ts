@@ -44,7 +44,9 @@ async function look(path: string, options: RepairOptions): Promise<void> {
     );
   const progress =
     options.verbose === true
-      ? (phase: string, agno: number) => process.stderr.write(`xfsimg: ${phase}, AG ${agno}\n`)
+      ? (phase: string, agno: number) => {
+          if (agno === 0) process.stderr.write(`xfsimg: reading ${phase}\n`);
+        }
       : undefined;
   const { findings } = examine(volume, progress);
   const shown = findings.filter((f) => f.severity === 'damage' || options.verbose === true);

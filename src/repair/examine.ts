@@ -13,7 +13,6 @@ export interface Examination {
 /** Examines a filesystem whose log has nothing to replay. `progress` is told of each phase. */
 export function examine(volume: Volume, progress?: (phase: string, agno: number) => void): Examination {
   const observation = observe(volume, progress);
-  progress?.('judge', 0);
   const judgement = judge(observation);
   return { observation, judgement, findings: judgement.findings };
 }

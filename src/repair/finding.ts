@@ -73,7 +73,7 @@ export const CODES = {
   'duplicate.undecided': 'several claims on one run, and no evidence that tells the true one',
   'mapping.free': 'a file maps blocks that both free-space btrees call free',
   'mapping.lost': 'the rmap btree records a mapping that the file does not have any more',
-  'mapping.wrong': 'a file maps blocks that the rmap btree gives to another file',
+  'mapping.wrong': 'a file maps blocks that the rmap btree gives to another file or another offset',
   'reflink.flag-lost': 'a file takes part in recorded sharing and its reflink flag is off',
   'reflink.flag-unneeded': 'a file with the reflink flag shares nothing',
   'refcount.missing': 'shared blocks without a refcount record',
@@ -93,7 +93,6 @@ export const CODES = {
   'directory.entry': 'a directory entry that names an inode not in use, or of another type',
   'directory.parent': 'a directory whose ".." is not the directory that holds it',
   'counter.wrong': 'a counter of an AG header or the superblock that is not what it counts',
-  'superblock.copy': 'a secondary superblock that differs from the primary',
 } as const;
 
 export type Code = keyof typeof CODES;

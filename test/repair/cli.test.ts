@@ -1,9 +1,10 @@
 /** The command itself: exit statuses, JSON by its schema, nothing written. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { CODES } from '../../src/repair/finding.js';
 import { FINDING } from '../../src/repair/rows.js';
 import { crash, mount, unmount } from '../support/mount.js';
 import { copyImage, oracle, run, sha256, tmpdir } from '../support/oracle.js';
@@ -76,4 +77,12 @@ describe('repair', oracle('mount', 'xfs_db', 'xfs_io'), () => {
     assert.deepEqual({ status, stdout }, { status: 2, stdout: '' });
     assert.match(stderr, /dirty, head \d+\/\d+, tail \d+\/\d+/);
   });
+});
+
+test('the man page explains every code', () => {
+  const page = readFileSync(new URL('../../man/xfsimg-repair.1', import.meta.url), 'utf8').replaceAll(
+    '\\-',
+    '-',
+  );
+  for (const code of Object.keys(CODES)) assert.ok(page.includes(`.B ${code}\n`), code);
 });

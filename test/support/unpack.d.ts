@@ -1,0 +1,2 @@
+export const MAGIC: string;
+export function unpackImage(from: string, to: string): string;
