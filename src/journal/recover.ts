@@ -1,0 +1,170 @@
+/**
+ * Replaying the log: what committed transactions changed is put in place, as Linux does at mount
+ * (xfs_log_recover.c and the recovery half of each item).
+ *
+ * Two passes. The first collects the buffers that were cancelled: their blocks were freed, and what was
+ * logged of them before must not be written over their next owner. The second replays the transactions in
+ * the order they committed. An item whose block is as new as the transaction or newer is left out, by the LSN
+ * the block carries: blocks reach the disk in their own time, some of them before the crash.
+ *
+ * Intents without a done-item are only collected here: finishing them takes transactions.
+ */
+import { isAgRange } from '../format/geometry.js';
+import { compareLsn, type Lsn } from '../format/log.js';
+import { BLF, BUF_LOG_FORMAT, DONE_OF, INTENT_OF, LI } from '../format/logitems.js';
+import { committedTransactions, LogItem, type LogTransaction } from './decode.js';
+import { LogError } from './error.js';
+import { bufBlkno, bufBytes, bufFlags } from './items.js';
+import { BufferReplay } from './recoverbuffer.js';
+import { replayIcreate } from './recovericreate.js';
+import { InodeReplay } from './recoverinode.js';
+import { RecoverySet } from './recoverset.js';
+import type { LogState } from './scan.js';
+import { IntentTracker, type OpenIntent } from './status.js';
+
+export interface RedoResult {
+  /** Everything the replay changes; nothing of it is in the image yet. */
+  readonly set: RecoverySet;
+  /** Intents without a done-item, oldest first. */
+  readonly openIntents: readonly OpenIntent[];
+  readonly transactions: number;
+  /** Items replayed, and those left out: what they describe was newer, or freed, or is of a quota. */
+  readonly replayed: number;
+  readonly newer: number;
+  readonly cancelled: number;
+  readonly quota: number;
+}
+
+/** Buffers that were freed, by place and length, and how many cancellations of each are still ahead. */
+export class CancelTable {
+  readonly #counts = new Map<number, number>();
+
+  /** Place and length, both in 512-byte units, as one number: a buffer has at most 64 KiB. */
+  static #key(blkno: number, blocks: number): number {
+    return blkno * 65536 + blocks;
+  }
+
+  add(blkno: number, blocks: number): void {
+    const key = CancelTable.#key(blkno, blocks);
+    this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+  }
+
+  has(blkno: number, blocks: number): boolean {
+    return this.#counts.size > 0 && this.#counts.has(CancelTable.#key(blkno, blocks));
+  }
+
+  /** A cancellation has been passed: what is logged after the last of them counts again. */
+  pass(blkno: number, blocks: number): void {
+    const key = CancelTable.#key(blkno, blocks);
+    const count = this.#counts.get(key);
+    if (count === undefined) return;
+    if (count === 1) this.#counts.delete(key);
+    else this.#counts.set(key, count - 1);
+  }
+}
+
+/** The intents and done-items of a transaction, in memory of their own: the log's is used again. */
+function intentsOf(transaction: LogTransaction): LogItem[] {
+  const out: LogItem[] = [];
+  for (const item of transaction.items) {
+    if (DONE_OF[item.type] === undefined && INTENT_OF[item.type] === undefined) continue;
+    const copy = new LogItem(item.type, item.size, item.littleEndian);
+    for (const region of item.regions) copy.regions.push(region.slice());
+    out.push(copy);
+  }
+  return out;
+}
+
+const bufBlocks = (item: LogItem): number => item.view.getUint16(BUF_LOG_FORMAT.at.len, item.littleEndian);
+
+/**
+ * Replays the log into memory. Throws LogError where any of it cannot be believed; the image has not been
+ * touched then, nor is it before `set.apply`. A clean log gives an empty set.
+ */
+export function redoLog(state: LogState): RedoResult {
+  const { device } = state;
+  const { g } = device;
+  const set = new RecoverySet(device.source);
+  const cancels = new CancelTable();
+  const counts = { transactions: 0, replayed: 0, newer: 0, cancelled: 0, quota: 0 };
+  for (const transaction of committedTransactions(state, { transient: true }))
+    for (const item of transaction.items)
+      if (item.type === LI.BUF && (bufFlags(item) & BLF.CANCEL) !== 0)
+        cancels.add(bufBlkno(item), bufBlocks(item));
+
+  const tracker = new IntentTracker();
+  const buffers = new BufferReplay(set, g);
+  const inodes = new InodeReplay(set, g, buffers);
+  let current: Lsn | undefined;
+  for (const transaction of committedTransactions(state, { transient: true })) {
+    counts.transactions++;
+    if (current === undefined || compareLsn(current, transaction.lsn) !== 0) {
+      // Transactions of one LSN are replayed as one: only then do blocks carry it.
+      buffers.settle();
+      current = transaction.lsn;
+    }
+    tracker.add({ ...transaction, items: intentsOf(transaction) });
+    replay(transaction, current);
+  }
+  buffers.settle();
+  return { set, openIntents: tracker.open, ...counts };
+
+  /** One transaction: whole buffers first, then inodes, then the unlinked pointers inside inode buffers. */
+  function replay(transaction: LogTransaction, lsn: Lsn): void {
+    const later: LogItem[] = [];
+    const pointers: LogItem[] = [];
+    const cancelled: LogItem[] = [];
+    const bad = (reason: string): LogError => new LogError(lsn, reason);
+    for (const item of transaction.items) {
+      switch (item.type) {
+        case LI.BUF: {
+          const flags = bufFlags(item);
+          if ((flags & BLF.CANCEL) !== 0) cancelled.push(item);
+          else if ((flags & BLF.INODE_BUF) !== 0) pointers.push(item);
+          else replayBuffer(item, lsn, bad);
+          break;
+        }
+        case LI.ICREATE:
+          if (replayIcreate(item, g, set, isCancelled, isInside, bad)) counts.replayed++;
+          else counts.cancelled++;
+          break;
+        case LI.INODE:
+          later.push(item);
+          break;
+        case LI.DQUOT:
+          counts.quota++;
+          break;
+      }
+    }
+    for (const item of later) {
+      const outcome = inodes.replay(item, lsn, isCancelled, bad);
+      counts[outcome]++;
+    }
+    for (const item of pointers) replayBuffer(item, lsn, bad);
+    for (const item of cancelled) cancels.pass(bufBlkno(item), bufBlocks(item));
+  }
+
+  function isCancelled(blkno: number, blocks: number): boolean {
+    return cancels.has(blkno, blocks);
+  }
+
+  function isInside(agno: number, agbno: number, blocks: number): boolean {
+    return isAgRange(g, agno, agbno, blocks);
+  }
+
+  function replayBuffer(item: LogItem, lsn: Lsn, bad: (reason: string) => LogError): void {
+    if ((bufFlags(item) & (BLF.UDQUOT_BUF | BLF.PDQUOT_BUF | BLF.GDQUOT_BUF)) !== 0) {
+      counts.quota++;
+      return;
+    }
+    const blkno = bufBlkno(item);
+    if (isCancelled(blkno, bufBlocks(item))) {
+      counts.cancelled++;
+      return;
+    }
+    if (blkno < 0 || blkno * 512 + bufBytes(item) > device.source.size || bufBytes(item) === 0)
+      throw bad(`a buffer of ${bufBytes(item)} bytes at block ${blkno}, outside the image`);
+    if (buffers.replay(item, lsn, bad)) counts.replayed++;
+    else counts.newer++;
+  }
+}

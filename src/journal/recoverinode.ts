@@ -1,0 +1,236 @@
+/**
+ * Replay of inode items: the logged core, in the writer's byte order, over the inode on disk, then the forks
+ * that were logged; where asked for, the owner in the blocks of a fork's btree.
+ */
+import { BMDR_BLOCK, BTREES, LONG_BLOCK, maxNodeRecords, maxRootRecords, ptrAt } from '../format/btree.js';
+import { sealCrc } from '../format/checksum.js';
+import {
+  attrForkAt,
+  attrForkSize,
+  DIFLAG2,
+  DINODE,
+  DINODE_SIZE,
+  DINODE64,
+  dataForkSize,
+  dinodeFlags2,
+  dinodeIsNrext64,
+  dinodeMode,
+  dinodeNaextents,
+  dinodeNextents,
+  FORK_FORMAT,
+  S_IF,
+  S_IFMT,
+  XFS_DINODE_MAGIC,
+} from '../format/dinode.js';
+import { fsblockOffset, type Geometry, isFsRange } from '../format/geometry.js';
+import { compareLsnAt, type Lsn, writeLsn } from '../format/log.js';
+import {
+  BLFT,
+  ILOG,
+  ILOG_AFORK,
+  ILOG_DFORK,
+  INODE_LOG_FORMAT,
+  inodeLogFormat,
+  logDinodeIsBigtime,
+  swapDinode,
+} from '../format/logitems.js';
+import { getU64, setU64, viewOf } from '../format/structure.js';
+import type { LogItem } from './decode.js';
+import type { LogError } from './error.js';
+import { i64Of, inodeAttrFork, inodeCore, inodeDataFork, inodeFields, inodeIno, inodeRdev } from './items.js';
+import type { BufferReplay } from './recoverbuffer.js';
+import type { RecoverySet } from './recoverset.js';
+
+const AT = DINODE.at;
+/** Of both layouts of the format structure. */
+const SIZE_AT = INODE_LOG_FORMAT.at;
+/** Blocks of one fork's btree that an owner change will go through: more than any fork here has. */
+const MAX_OWNER_BLOCKS = 2 ** 22;
+
+type Bad = (reason: string) => LogError;
+
+export class InodeReplay {
+  readonly #set: RecoverySet;
+  readonly #g: Geometry;
+  readonly #buffers: BufferReplay;
+  readonly #disk: Uint8Array;
+  readonly #view: DataView;
+  readonly #next = new Uint8Array(4);
+
+  constructor(set: RecoverySet, g: Geometry, buffers: BufferReplay) {
+    this.#set = set;
+    this.#g = g;
+    this.#buffers = buffers;
+    this.#disk = new Uint8Array(g.inodesize);
+    this.#view = viewOf(this.#disk);
+  }
+
+  /** Replays an item; says what became of it. */
+  replay(
+    item: LogItem,
+    lsn: Lsn,
+    isCancelled: (blkno: number, blocks: number) => boolean,
+    bad: Bad,
+  ): 'replayed' | 'newer' | 'cancelled' {
+    const v = item.view;
+    const le = item.littleEndian;
+    const layout = inodeLogFormat(v.byteLength);
+    const ino = inodeIno(item);
+    const blkno = i64Of(v, layout.at.blkno, le);
+    const blocks = v.getInt32(layout.at.len, le);
+    if (isCancelled(blkno, blocks)) return 'cancelled';
+    const boffset = v.getInt32(layout.at.boffset, le);
+    const { inodesize } = this.#g;
+    const offset = blkno * 512 + boffset;
+    if (
+      blkno < 0 ||
+      boffset < 0 ||
+      boffset % inodesize !== 0 ||
+      boffset + inodesize > blocks * 512 ||
+      offset + inodesize > this.#set.size
+    )
+      throw bad(`inode ${ino} at block ${blkno}, byte ${boffset}: no place for an inode`);
+    const disk = this.#view;
+    this.#set.read(offset, this.#disk);
+    if (disk.getUint16(AT.magic) !== XFS_DINODE_MAGIC)
+      throw bad(`inode ${ino}: there is no inode at block ${blkno}, byte ${boffset}`);
+    const fields = inodeFields(item);
+    const stamped = disk.getUint32(AT.lsn) !== 0 || disk.getUint32(AT.lsn + 4) !== 0;
+    const none = disk.getUint32(AT.lsn) === 0xffff_ffff && disk.getUint32(AT.lsn + 4) === 0xffff_ffff;
+    // Several checkpoints can have one LSN: an equal one does not mean that this change is in it.
+    const newer = stamped && !none && compareLsnAt(disk, AT.lsn, lsn) > 0;
+    if (!newer) {
+      this.#core(item, ino, lsn, bad);
+      if ((fields & ILOG.DEV) !== 0) disk.setUint32(DINODE_SIZE, inodeRdev(item));
+      this.#fork(item, 'data', ino, bad);
+      this.#fork(item, 'attr', ino, bad);
+      sealCrc(this.#disk, AT.crc);
+      this.#set.write(offset, this.#disk);
+      this.#set.head(offset);
+    }
+    if ((fields & (ILOG.DOWNER | ILOG.AOWNER)) !== 0 && dinodeMode(disk, 0) !== 0) {
+      if ((fields & ILOG.DOWNER) !== 0) this.#changeOwner('data', ino, bad);
+      if ((fields & ILOG.AOWNER) !== 0) this.#changeOwner('attr', ino, bad);
+    }
+    return newer ? 'newer' : 'replayed';
+  }
+
+  #core(item: LogItem, ino: number, lsn: Lsn, bad: Bad): void {
+    const core = inodeCore(item);
+    const logged = viewOf(core);
+    const le = item.littleEndian;
+    if (logged.getUint16(AT.magic, le) !== XFS_DINODE_MAGIC)
+      throw bad(`inode ${ino}: its log item does not hold an inode`);
+    if (core[AT.version] !== 3) throw bad(`inode ${ino}: logged as version ${core[AT.version]}, expected 3`);
+    const disk = this.#view;
+    this.#next.set(this.#disk.subarray(AT.next_unlinked, AT.next_unlinked + 4));
+    swapDinode(core, this.#disk, 0, le, logDinodeIsBigtime(logged, 0, le));
+    // These are logged in other ways, or not at all.
+    this.#disk.set(this.#next, AT.next_unlinked);
+    writeLsn(disk, AT.lsn, lsn);
+    this.#disk.fill(0, AT.pad2, AT.pad2 + 12);
+    if (!dinodeIsNrext64(disk, 0)) this.#disk.fill(0, AT.v3_pad, AT.v3_pad + 8);
+    else disk.setUint16(DINODE64.at.nrext64_pad, 0);
+
+    const mode = dinodeMode(disk, 0) & S_IFMT;
+    const format = disk.getUint8(AT.format);
+    const mapped = format === FORK_FORMAT.EXTENTS || format === FORK_FORMAT.BTREE;
+    const meta = (dinodeFlags2(disk, 0) & DIFLAG2.METADATA) !== 0 && format === FORK_FORMAT.META_BTREE;
+    if (mode === S_IF.REG && !mapped && !meta)
+      throw bad(`inode ${ino}: data fork format ${format} of a regular file`);
+    if (mode === S_IF.DIR && !mapped && format !== FORK_FORMAT.LOCAL)
+      throw bad(`inode ${ino}: data fork format ${format} of a directory`);
+    const extents = dinodeNextents(disk, 0) + dinodeNaextents(disk, 0);
+    if (extents > getU64(disk, AT.nblocks))
+      throw bad(`inode ${ino}: ${extents} extents in ${getU64(disk, AT.nblocks)} blocks`);
+    if (disk.getUint8(AT.forkoff) * 8 >= this.#g.inodesize - DINODE_SIZE)
+      throw bad(`inode ${ino}: fork offset ${disk.getUint8(AT.forkoff)}`);
+  }
+
+  #fork(item: LogItem, fork: 'data' | 'attr', ino: number, bad: Bad): void {
+    const data = fork === 'data';
+    const region = data ? inodeDataFork(item) : inodeAttrFork(item);
+    if (region === undefined) return;
+    const { inodesize } = this.#g;
+    const at = data ? DINODE_SIZE : attrForkAt(this.#view, 0);
+    const size = data ? dataForkSize(this.#view, 0, inodesize) : attrForkSize(this.#view, 0, inodesize);
+    const fields = inodeFields(item) & (data ? ILOG_DFORK : ILOG_AFORK);
+    const root = data ? ILOG.DBROOT : ILOG.ABROOT;
+    const bits = data ? [ILOG.DDATA, ILOG.DEXT, ILOG.DBROOT] : [ILOG.ADATA, ILOG.AEXT, ILOG.ABROOT];
+    if (!bits.some((bit) => bit === fields))
+      throw bad(
+        `inode ${ino}: fields 0x${inodeFields(item).toString(16)} name two forms of its ${fork} fork`,
+      );
+    if (fields === root) this.#root(region, at, size, fork, ino, bad);
+    else {
+      const length = item.view.getUint16(data ? SIZE_AT.dsize : SIZE_AT.asize, item.littleEndian);
+      if (length > size || length > region.length)
+        throw bad(`inode ${ino}: ${length} bytes logged of a ${fork} fork of ${size}`);
+      // Padding up to the next 4 bytes is logged and, where it fits, copied with the rest.
+      this.#disk.set(region.subarray(0, Math.min(region.length, size)), at);
+    }
+  }
+
+  /** A btree's root as memory has it, a whole block's header and keys and pointers packed, to the short form. */
+  #root(region: Uint8Array, at: number, size: number, fork: string, ino: number, bad: Bad): void {
+    const from = viewOf(region);
+    const room = Math.floor((region.length - LONG_BLOCK.size) / 16);
+    const max = maxRootRecords(size);
+    const level = room < 0 ? 0 : from.getUint16(LONG_BLOCK.at.level);
+    const numrecs = room < 0 ? 0 : from.getUint16(LONG_BLOCK.at.numrecs);
+    if (level === 0 || numrecs > room || numrecs > max)
+      throw bad(`inode ${ino}: a btree root of ${numrecs} records at level ${level} in its ${fork} fork`);
+    this.#view.setUint16(at + BMDR_BLOCK.at.level, level);
+    this.#view.setUint16(at + BMDR_BLOCK.at.numrecs, numrecs);
+    const keys = LONG_BLOCK.size;
+    const ptrs = keys + room * 8;
+    this.#disk.set(region.subarray(keys, keys + numrecs * 8), at + BMDR_BLOCK.size);
+    this.#disk.set(region.subarray(ptrs, ptrs + numrecs * 8), at + BMDR_BLOCK.size + max * 8);
+  }
+
+  /** Makes the inode in hand the owner of all blocks of a fork's btree, after two files swapped extents. */
+  #changeOwner(fork: 'data' | 'attr', ino: number, bad: Bad): void {
+    const g = this.#g;
+    const v = this.#view;
+    const data = fork === 'data';
+    if ((data ? v.getUint8(AT.format) : v.getInt8(AT.aformat)) !== FORK_FORMAT.BTREE) return;
+    const at = data ? DINODE_SIZE : attrForkAt(v, 0);
+    const size = data ? dataForkSize(v, 0, g.inodesize) : attrForkSize(v, 0, g.inodesize);
+    const max = maxRootRecords(size);
+    const rootLevel = v.getUint16(at + BMDR_BLOCK.at.level);
+    const rootRecs = v.getUint16(at + BMDR_BLOCK.at.numrecs);
+    if (rootRecs > max || rootLevel === 0 || rootLevel > 10)
+      throw bad(
+        `inode ${ino}: a btree root of ${rootRecs} records at level ${rootLevel} in its ${fork} fork`,
+      );
+    let level: number[] = [];
+    for (let i = 0; i < rootRecs; i++) level.push(getU64(v, at + BMDR_BLOCK.size + max * 8 + i * 8));
+    const block = new Uint8Array(g.blocksize);
+    const b = viewOf(block);
+    const kind = BTREES.bmbt;
+    let seen = 0;
+    for (let depth = rootLevel - 1; depth >= 0; depth--) {
+      const below: number[] = [];
+      for (const fsblock of level) {
+        if (fsblock === 0 || !isFsRange(g, fsblock, 1) || ++seen > MAX_OWNER_BLOCKS)
+          throw bad(`inode ${ino}: its ${fork} fork's btree points to block ${fsblock}`);
+        const offset = fsblockOffset(g, fsblock);
+        this.#set.read(offset, block);
+        if (b.getUint32(LONG_BLOCK.at.magic) !== kind.magic || b.getUint16(LONG_BLOCK.at.level) !== depth)
+          throw bad(`inode ${ino}: block ${fsblock} is none of its ${fork} fork's btree`);
+        if (getU64(b, LONG_BLOCK.at.owner) !== ino) {
+          setU64(b, LONG_BLOCK.at.owner, ino);
+          this.#set.write(
+            offset + LONG_BLOCK.at.owner,
+            block.subarray(LONG_BLOCK.at.owner, LONG_BLOCK.at.owner + 8),
+          );
+          this.#buffers.touch(offset, g.blocksize, BLFT.BTREE);
+        }
+        if (depth === 0) continue;
+        const count = Math.min(b.getUint16(LONG_BLOCK.at.numrecs), maxNodeRecords(kind, g.blocksize));
+        for (let i = 0; i < count; i++) below.push(getU64(b, ptrAt(kind, g.blocksize, i)));
+      }
+      level = below;
+    }
+  }
+}
