@@ -6,6 +6,7 @@ import { FILE_TYPES, fileTypeOfFtype } from '../format/mode.js';
 import { bytesToText } from '../format/text.js';
 import { attrValue, walkAttrs } from '../volume/attr.js';
 import { walkDir } from '../volume/dir.js';
+import { checkDirIndex } from '../volume/dirindex.js';
 import { type Inode, readInode, verifyInode, walkInodes } from '../volume/inode.js';
 import type { Volume } from '../volume/volume.js';
 import { bool, oneOf, optional, type RowSink, table, text, uint } from './table.js';
@@ -79,6 +80,8 @@ export function dumpDir(volume: Volume, sink: RowSink, options: NamesOptions = {
       },
       { dots: true, report },
     );
+    // What was asked for by name is looked at whole: its index of hashes too, which listing does not need.
+    if (options.inos !== undefined) checkDirIndex(volume, dir, report, () => {});
   });
 }
 

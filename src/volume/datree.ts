@@ -2,6 +2,7 @@
  * The hash btree of a directory or an attribute fork: a walk over all its leaves in hash order, and the way
  * down to the first leaf that can hold a hash.
  */
+import { ATTR3_LEAF_HDR } from '../format/attr.js';
 import {
   DA_AT,
   DA_NODE_ENTRY,
@@ -11,6 +12,7 @@ import {
   verifyDaNode,
   XFS_DA3_NODE_MAGIC,
 } from '../format/da.js';
+import { DIR3_LEAF_HDR } from '../format/dir.js';
 import { CorruptionError, type Report, throwFault } from '../format/fault.js';
 import type { ForkBlocks } from './forkblocks.js';
 
@@ -65,11 +67,28 @@ export function walkDaTree(tree: DaTree, visit: DaLeafVisitor, report: Report): 
       const child = v.getUint32(entry + DA_NODE_ENTRY.at.before);
       if (child < tree.root || child >= tree.end) continue; // the node's own check has said so
       if (seen.has(child)) fault(at, `${names}[${i}].before`, child, 'a block not met before');
-      else descend(child, own - 1, v.getUint32(entry));
+      else {
+        const hashval = v.getUint32(entry);
+        const highest = lastHash(blocks.read(child), of);
+        if (highest !== undefined && highest !== hashval)
+          fault(at, `${names}[${i}].hashval`, hashval, `${highest}, the highest hash of block ${child}`);
+        descend(child, own - 1, hashval);
+      }
     }
   };
   descend(tree.root, undefined, undefined);
   links.finish();
+}
+
+/** The last hash of a node or leaf, in use or stale; undefined where it has none that can be told. */
+function lastHash(v: DataView | undefined, of: 'dir' | 'attr'): number | undefined {
+  if (v === undefined) return undefined;
+  const leaf = of === 'dir' ? DIR3_LEAF_HDR : ATTR3_LEAF_HDR;
+  const { size, at } = isNode(v) ? DA3_NODE_HDR : leaf;
+  const count = v.getUint16(at.count);
+  // Entries of all three begin with their hash and take 8 bytes.
+  const where = size + (count - 1) * DA_NODE_ENTRY.size;
+  return count === 0 || where + DA_NODE_ENTRY.size > v.byteLength ? undefined : v.getUint32(where);
 }
 
 /** Holds the sibling links of each level against the order in which its blocks are met. */

@@ -28,8 +28,16 @@ import { ForkBlocks } from './forkblocks.js';
 import type { Inode } from './inode.js';
 import type { Volume } from './volume.js';
 
-/** Checks the index of a directory, which takes memory for one hash a name. Its data blocks are checked too. */
-export function checkDirIndex(volume: Volume, inode: Inode, report: Report = volume.report): void {
+/**
+ * Checks the index of a directory, which takes memory for one hash a name. Faults of its data blocks, which are
+ * read for that, go to `dataReport`: a caller that has just listed the directory knows them.
+ */
+export function checkDirIndex(
+  volume: Volume,
+  inode: Inode,
+  report: Report = volume.report,
+  dataReport: Report = report,
+): void {
   /** Address of each name to its hash; taken out when the index leads there. */
   const hashes = new Map<number, number>();
   walkDir(
@@ -38,7 +46,7 @@ export function checkDirIndex(volume: Volume, inode: Inode, report: Report = vol
     (block, from, to, _ino, _ftype, address) => {
       hashes.set(address, daHash(block, from, to));
     },
-    { dots: true, report },
+    { dots: true, report: dataReport },
   );
   if (inode.format === FORK_FORMAT.LOCAL) return;
   const blocks = new ForkBlocks(volume, inode, 'data', () => {});
