@@ -9,7 +9,7 @@ import { scanLog } from '../../src/journal/scan.js';
 import { openVolume } from '../../src/volume/volume.js';
 import { CRASH_GEOMETRIES, crashImage, Load, linuxTree, treeDifferences } from '../support/crash.js';
 import { Cut, CutSource } from '../support/cut.js';
-import { copyImage, oracle, sha256, tmpdir } from '../support/oracle.js';
+import { copyImage, oracle, tmpdir } from '../support/oracle.js';
 import { random } from '../support/random.js';
 
 const redo = (source: Source): RedoResult => redoLog(scanLog(source, openVolume(source).g));
@@ -62,13 +62,11 @@ describe(
     });
 
     test('nothing is written before all of it is replayed in memory', () => {
-      for (const image of images) {
-        const was = sha256(image);
-        const file = FileSource.open(image, 'r');
-        assert.ok(redo(file).set.sectors > 0);
-        file.close();
-        assert.equal(sha256(image), was);
-      }
+      for (const image of images)
+        withOverlay(image, (overlay) => {
+          assert.ok(redo(overlay).set.sectors > 0);
+          assert.equal(overlay.dirtyPages, 0);
+        });
     });
 
     test('a replay of what was replayed changes nothing', () => {
