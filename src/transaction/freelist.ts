@@ -32,6 +32,8 @@ export function getFreelist(tx: Transaction, agno: number, btree: boolean): numb
 export function putFreelist(tx: Transaction, agno: number, agbno: number, btree: boolean): void {
   const { g } = tx.engine;
   const agf = tx.engine.agf(agno);
+  // Checked against the AGF when it is first read: before that one changes.
+  const agfl = tx.engine.agfl(agno);
   const slots = agflSize(g.sectsize);
   const count = agf.view.getUint32(AGF.at.flcount);
   if (count >= slots)
@@ -47,7 +49,7 @@ export function putFreelist(tx: Transaction, agno: number, agbno: number, btree:
   tx.put32(agf, AGF.at.fllast, last);
   tx.put32(agf, AGF.at.flcount, count + 1);
   if (btree) tx.add32(agf, AGF.at.btreeblks, -1);
-  tx.put32(tx.engine.agfl(agno), AGFL.size + last * 4, agbno);
+  tx.put32(agfl, AGFL.size + last * 4, agbno);
 }
 
 /**
