@@ -18,6 +18,8 @@ const csvText = (s: string): string => (/[",\r\n]/.test(s) ? `"${s.replaceAll('"
 export class DelimitedWriter extends TableWriter {
   readonly #separator: number;
   readonly #escape: (s: string) => string;
+  /** Columns whose words never need escaping. */
+  readonly #plain: readonly boolean[];
 
   constructor(
     table: Table,
@@ -28,6 +30,7 @@ export class DelimitedWriter extends TableWriter {
     super(table, chosen, out);
     this.#separator = options.format === 'tsv' ? 9 : 44;
     this.#escape = options.format === 'tsv' ? tsvText : csvText;
+    this.#plain = this.columns.map((c) => c.values?.every((word) => this.#escape(word) === word) === true);
     if (options.header) {
       const separator = String.fromCharCode(this.#separator);
       out.text(`${this.columns.map((c) => this.#escape(c.name)).join(separator)}\n`);
@@ -42,7 +45,7 @@ export class DelimitedWriter extends TableWriter {
       switch (kinds[i]) {
         case 'text': {
           const s = this.text[at];
-          if (s !== null) out.text(this.#escape(s));
+          if (s !== null) out.text(this.#plain[i] ? s : this.#escape(s));
           break;
         }
         case 'any': {

@@ -2,7 +2,7 @@
  * Standard output through one buffer, written synchronously: rows come out of a walk that never yields to the
  * event loop, so a stream would queue them all in memory.
  */
-import { writeSync } from 'node:fs';
+import { fstatSync, writeSync } from 'node:fs';
 import { textToBytes } from '../../format/text.js';
 
 const SIZE = 64 * 1024;
@@ -18,6 +18,18 @@ function pause(): void {
 /** The reader closed the pipe. Nothing is wrong: the program is to end quietly. */
 function endQuietly(): never {
   process.exit(0);
+}
+
+/**
+ * Whether standard output is a terminal. What is no character device is none: then the stream, which takes
+ * milliseconds to set up, is not touched.
+ */
+export function stdoutIsTerminal(): boolean {
+  try {
+    return fstatSync(1).isCharacterDevice() && process.stdout.isTTY === true;
+  } catch {
+    return false;
+  }
 }
 
 export class Output {

@@ -12,7 +12,7 @@ import type { Table } from '../../dump/table.js';
 import { CliError, EXIT } from '../errors.js';
 import { DelimitedWriter } from './delimited.js';
 import { JsonWriter } from './json.js';
-import { Output } from './output.js';
+import { Output, stdoutIsTerminal } from './output.js';
 import type { TableWriter } from './writer.js';
 
 export const FORMATS = ['table', 'json', 'ndjson', 'csv', 'tsv'] as const;
@@ -78,7 +78,7 @@ export async function openTable(
 ): Promise<TableWriter> {
   const chosen = chooseColumns(table, options.columns);
   const header = options.header !== false;
-  const format = options.format ?? (process.stdout.isTTY ? 'table' : 'tsv');
+  const format = options.format ?? (stdoutIsTerminal() ? 'table' : 'tsv');
   switch (format) {
     case 'json':
     case 'ndjson':
