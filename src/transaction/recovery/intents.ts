@@ -1,0 +1,82 @@
+/** Intents that recovery found without their done-item: from the log's words to the engine's works. */
+
+import { isFsRange } from '../../format/geometry.js';
+import { BMAP_EXTENT, EXTENT_OP_MASK, LI, LI_NAME, RMAP_EXTENT } from '../../format/logitems.js';
+import { LogError } from '../../journal/error.js';
+import { freeExtents, intentId, mapExtents, physExtents } from '../../journal/items.js';
+import type { OpenIntent } from '../../journal/status.js';
+import { ANY_OWNER, BMAP_OP, type Deferred, REFCOUNT_OP, RMAP_OP } from '../defer.js';
+import type { Engine } from '../engine.js';
+import type { Intent } from '../items.js';
+import { RMAP_FLAG } from '../rmap.js';
+
+/** Finishes intents in the order they were logged. Throws LogError for one that cannot be true. */
+export function finishIntents(engine: Engine, open: readonly OpenIntent[]): void {
+  const adopted: [Intent, Deferred[]][] = [];
+  // All are taken over before the first is finished: the log is not cut off behind any of them.
+  for (const o of open) {
+    const works = worksOf(engine, o);
+    adopted.push([engine.adopt(o.item.type, intentId(o.item), o.item.regions[0], o.lsn, works), works]);
+  }
+  for (const [intent, works] of adopted) engine.finish(intent, works);
+}
+
+function worksOf(engine: Engine, { item, lsn }: OpenIntent): Deferred[] {
+  const { g } = engine;
+  const name = LI_NAME[item.type];
+  const check = (start: number, blocks: number): void => {
+    if (!isFsRange(g, start, blocks))
+      throw new LogError(lsn, `${name} item of blocks ${start} to ${start + blocks}, outside the filesystem`);
+  };
+  const operation = (flags: number, known: Readonly<Record<string, number>>): number => {
+    const op = flags & EXTENT_OP_MASK;
+    if (!Object.values(known).includes(op)) throw new LogError(lsn, `${name} item with operation ${op}`);
+    return op;
+  };
+  switch (item.type) {
+    case LI.EFI:
+      return freeExtents(item).map(({ start, blocks }) => {
+        check(start, blocks);
+        return { kind: 'free', fsblock: start, blocks, owner: ANY_OWNER };
+      });
+    case LI.RUI:
+      return mapExtents(item).map((e) => {
+        check(e.start, e.blocks);
+        let flags = 0;
+        if (has(e.flags, RMAP_EXTENT.ATTR_FORK)) flags += RMAP_FLAG.ATTR;
+        if (has(e.flags, RMAP_EXTENT.BMBT_BLOCK)) flags += RMAP_FLAG.BMBT;
+        if (has(e.flags, RMAP_EXTENT.UNWRITTEN)) flags += RMAP_FLAG.UNWRITTEN;
+        const op = operation(e.flags, RMAP_OP);
+        const owner = { owner: e.owner, offset: e.offset, flags };
+        return { kind: 'rmap', op, fsblock: e.start, blocks: e.blocks, owner };
+      });
+    case LI.CUI:
+      return physExtents(item).map((e) => {
+        check(e.start, e.blocks);
+        return {
+          kind: 'refcount',
+          op: operation(e.flags, REFCOUNT_OP),
+          fsblock: e.start,
+          blocks: e.blocks,
+        };
+      });
+    case LI.BUI:
+      return mapExtents(item).map((e) => {
+        check(e.start, e.blocks);
+        return {
+          kind: 'bmap',
+          op: operation(e.flags, BMAP_OP),
+          ino: e.owner,
+          fork: has(e.flags, BMAP_EXTENT.ATTR_FORK) ? 'attr' : 'data',
+          offset: e.offset,
+          fsblock: e.start,
+          blocks: e.blocks,
+          unwritten: has(e.flags, BMAP_EXTENT.UNWRITTEN),
+        };
+      });
+    default:
+      throw new LogError(lsn, `an unfinished ${name} item, which xfsimg does not finish`);
+  }
+}
+
+const has = (flags: number, bit: number): boolean => Math.floor(flags / bit) % 2 === 1;
