@@ -1,0 +1,50 @@
+/** Writes to an image, gathered: what lies side by side goes out in one piece. */
+import type { Source } from '../../image/source.js';
+
+const CAPACITY = 2 ** 20;
+
+export class Output {
+  readonly #source: Source;
+  readonly #buffer = new Uint8Array(CAPACITY);
+  #start = 0;
+  #used = 0;
+
+  constructor(source: Source) {
+    this.#source = source;
+  }
+
+  write(offset: number, bytes: Uint8Array): void {
+    if (offset !== this.#start + this.#used || this.#used + bytes.length > CAPACITY) this.flush();
+    if (bytes.length >= CAPACITY / 2) {
+      this.#source.write(offset, bytes);
+      return;
+    }
+    if (this.#used === 0) this.#start = offset;
+    this.#buffer.set(bytes, this.#used);
+    this.#used += bytes.length;
+  }
+
+  /** Writes zeros over [offset, offset + length). */
+  zero(offset: number, length: number): void {
+    const zeros = new Uint8Array(Math.min(length, 65536));
+    for (let done = 0; done < length; done += zeros.length)
+      this.write(offset + done, zeros.subarray(0, Math.min(zeros.length, length - done)));
+  }
+
+  /** Reads back what was written. */
+  read(offset: number, into: Uint8Array): void {
+    const at = offset - this.#start;
+    if (this.#used > 0 && at >= 0 && at + into.length <= this.#used) {
+      into.set(this.#buffer.subarray(at, at + into.length));
+      return;
+    }
+    if (at < this.#used && at + into.length > 0) this.flush();
+    this.#source.read(offset, into);
+  }
+
+  flush(): void {
+    if (this.#used === 0) return;
+    this.#source.write(this.#start, this.#buffer.subarray(0, this.#used));
+    this.#used = 0;
+  }
+}
