@@ -265,6 +265,7 @@ function giveFree(tx: Transaction, agno: number, agbno: number, blocks: number):
     }
   }
   let leftMerged = false;
+  key[0] = agbno;
   if (bnobt.lookupLE(key)) {
     const at = bnobt.view.getUint32(bnobt.at);
     const length = bnobt.view.getUint32(bnobt.at + 4);

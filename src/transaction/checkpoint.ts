@@ -194,20 +194,9 @@ export class Checkpoints {
     if (!this.isEmpty) throw new Error('write-back with changes that are not in the log');
     if (this.#pending.size > 0) {
       const order = [...this.#pending].sort((a, b) => a.offset - b.offset);
-      let run: Buffer[] = [];
-      let bytes = 0;
-      for (const buffer of order) {
-        const last = run[run.length - 1];
-        if (last !== undefined && (last.offset + last.length !== buffer.offset || bytes >= WRITE_RUN)) {
-          this.#write(run, bytes);
-          run = [];
-          bytes = 0;
-        }
-        seal(this.#g, buffer);
-        run.push(buffer);
-        bytes += buffer.length;
-      }
-      if (run.length > 0) this.#write(run, bytes);
+      for (const buffer of order) seal(this.#g, buffer);
+      this.#writeTails(order);
+      this.#writeHeads(order);
       this.#source.sync();
       for (const buffer of order) {
         buffer.firstLsn = undefined;
@@ -219,7 +208,49 @@ export class Checkpoints {
     this.#log.tail = this.#oldest(this.#log.head);
   }
 
-  #write(run: readonly Buffer[], bytes: number): void {
+  /** Bytes that carry an LSN together: a block, or each inode of a cluster. */
+  #unit(buffer: Buffer): number {
+    return buffer.isInodes ? this.#g.inodesize : buffer.length;
+  }
+
+  /**
+   * Writes what lies behind the first sector of blocks of several sectors. Recovery does not replay a block
+   * that has its LSN already, and refuses one that is torn then: so the sector with the LSN goes last.
+   */
+  #writeTails(order: readonly Buffer[]): void {
+    for (const buffer of order) {
+      const unit = this.#unit(buffer);
+      for (let at = 0; unit > BBSIZE && at < buffer.length; at += unit)
+        this.#source.write(buffer.offset + at + BBSIZE, buffer.bytes.subarray(at + BBSIZE, at + unit));
+    }
+  }
+
+  /** Writes first sectors, and whole what has only one. Adjacent clusters of inodes go in one write. */
+  #writeHeads(order: readonly Buffer[]): void {
+    let run: Buffer[] = [];
+    let bytes = 0;
+    const end = (): void => {
+      if (run.length > 0) this.#writeRun(run, bytes);
+      run = [];
+      bytes = 0;
+    };
+    for (const buffer of order) {
+      const unit = this.#unit(buffer);
+      if (unit > BBSIZE) {
+        end();
+        for (let at = 0; at < buffer.length; at += unit)
+          this.#source.write(buffer.offset + at, buffer.bytes.subarray(at, at + BBSIZE));
+        continue;
+      }
+      const last = run[run.length - 1];
+      if (last !== undefined && (last.offset + last.length !== buffer.offset || bytes >= WRITE_RUN)) end();
+      run.push(buffer);
+      bytes += buffer.length;
+    }
+    end();
+  }
+
+  #writeRun(run: readonly Buffer[], bytes: number): void {
     if (run.length === 1) {
       this.#source.write(run[0].offset, run[0].bytes);
       return;

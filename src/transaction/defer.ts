@@ -261,5 +261,34 @@ export function finishIntent(engine: Engine, intent: Intent, works: readonly Def
   commitAndFinish(engine, tx);
 }
 
+/**
+ * Logs with a transaction that an extent it allocated is to be freed, unless `tx.done(intent)` says otherwise
+ * later: a crash in between leaks nothing, and nobody owns the blocks until then.
+ */
+export function holdExtent(tx: Transaction, fsblock: number, blocks: number): Intent {
+  const intent = intentOf(tx.engine, [{ kind: 'free', fsblock, blocks, owner: undefined }]);
+  tx.intent(intent);
+  return intent;
+}
+
 /** The owner an extent freed by recovery has: whoever the rmapbt names, if anybody. */
 export const ANY_OWNER: RmapOwner = { owner: RMAP_OWN.UNKNOWN, offset: 0, flags: 0 };
+
+/**
+ * Records blocks as held for a copy on write (`hold`), or no longer: in the refcount btree and, under the
+ * owner "cow", in the rmapbt.
+ */
+export function deferCowStaging(tx: Transaction, fsblock: number, blocks: number, hold: boolean): void {
+  const owner: RmapOwner = { owner: RMAP_OWN.COW, offset: 0, flags: 0 };
+  const refcount: RefcountWork = {
+    kind: 'refcount',
+    op: hold ? REFCOUNT_OP.ALLOC_COW : REFCOUNT_OP.FREE_COW,
+    fsblock,
+    blocks,
+  };
+  const rmap: RmapWork = { kind: 'rmap', op: hold ? RMAP_OP.ALLOC : RMAP_OP.FREE, fsblock, blocks, owner };
+  const { rmapbt } = tx.engine.g.features;
+  if (hold) tx.defer(refcount);
+  if (rmapbt) tx.defer(rmap);
+  if (!hold) tx.defer(refcount);
+}
