@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { formatLsn } from '../../src/format/log.js';
 import { openSource } from '../../src/image/open.js';
 import { checkedRecords, committedTransactions, LogDecoder } from '../../src/journal/decode.js';
 import { allRecords } from '../../src/journal/history.js';
@@ -23,10 +24,12 @@ const GEOMETRIES: readonly CrashGeometry[] = [
   ...CRASH_GEOMETRIES,
   more('default', '-m crc=1'),
   more('logstripe256k', '-l su=256k -m rmapbt=1'),
-  more('smalllog256k', '-l size=13m -m rmapbt=1 -i nrext64=1', 'logbsize=256k'),
+  more('wrapping rmapbt', '-b size=1024 -l size=10m -m rmapbt=1', 'wsync'),
+  more('wrapping stripe', '-l size=24m,su=256k -m rmapbt=1 -i nrext64=1', 'wsync'),
+  more('wrapping 256k', '-b size=1024 -l size=10m', 'wsync,logbsize=256k'),
 ];
-/** Small logs get longer: they are to wrap. */
-const WRAPPING = new Set(['smalllog', 'smalllog256k', 'stripe1k']);
+/** Small logs, written to at every change: they are to wrap. */
+const WRAPPING = /^wrapping/;
 
 const scan = (image: string): LogState => {
   const volume = openVolume(openSource(image));
@@ -44,7 +47,7 @@ describe('logs crashed by Linux', oracle('mount', 'mkfs.xfs', 'xfs_io', 'xfs_log
     for (const flushlog of [true, false])
       it(`${geometry.name}, ${flushlog ? 'log flushed' : 'cut off'}`, async () => {
         const image = join(tmpdir(), 'image');
-        const milliseconds = WRAPPING.has(geometry.name) ? 2500 : 1000;
+        const milliseconds = WRAPPING.test(geometry.name) ? 6000 : 900;
         await crashImage(image, load, {
           geometry,
           seed: 4000 + i * 2 + Number(flushlog),
@@ -57,25 +60,29 @@ describe('logs crashed by Linux', oracle('mount', 'mkfs.xfs', 'xfs_io', 'xfs_log
         assert.equal(state.tail.block, theirs.tail);
         assert.equal(state.clean, !theirs.dirty);
         assert.equal(state.clean, false, 'there is something to replay');
-        if (WRAPPING.has(geometry.name)) assert.ok(state.head.cycle > 1, 'the log has wrapped');
+        if (WRAPPING.test(geometry.name)) assert.ok(state.head.cycle > 1, 'the log has wrapped');
 
         const dumped = logprintRecords(image);
         const records = [...checkedRecords(state, state.tail.block, state.head.block)];
+        // xfs_logprint stops at a record whose header sectors go around the physical end of the log.
+        const split = records.findIndex((r) => r.block + r.headerBlocks > state.device.blocks);
+        const readable = split < 0 ? records : records.slice(0, split);
         assert.deepEqual(
-          records.map((r) => `${r.lsn.cycle}/${r.lsn.block}`),
+          readable.map((r) => formatLsn(r.lsn)),
           theirs.records,
         );
-        for (const record of records) assert.equal(ourRecord(record), dumped.get(record.block));
-        let old = 0;
-        for (const record of allRecords(state)) {
+        for (const record of readable) assert.equal(ourRecord(record), dumped.get(record.block));
+        const all = [...allRecords(state)];
+        for (const record of all) {
+          if (record.block + record.headerBlocks > state.device.blocks) continue;
           assert.equal(ourRecord(record), dumped.get(record.block));
-          old++;
         }
-        assert.ok(old >= records.length);
+        assert.ok(all.length >= records.length);
 
         const decoder = new LogDecoder();
         let n = 0;
         for (const transaction of committedTransactions(state, { decoder })) {
+          if (n === theirs.transactions.length && split >= 0) break;
           assert.deepEqual(ourTransaction(transaction), theirs.transactions[n], `transaction ${n}`);
           n++;
         }
