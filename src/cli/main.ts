@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import type { Command } from 'commander';
+import { exactArguments } from './argv.js';
 import { COMMANDS } from './commands.js';
 import { CliError, EXIT } from './errors.js';
 
@@ -120,6 +121,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-main(process.argv.slice(2)).then((status) => {
+main(exactArguments(process.argv.slice(2))).then((status) => {
   process.exitCode = status;
 });
