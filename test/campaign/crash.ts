@@ -2,6 +2,7 @@
  * The crash campaign: images crashed by Linux under random load, recovered by Linux and by xfsimg, compared.
  *
  *     node --import tsx test/campaign/crash.ts [--seed N] [--count N] [--minutes N] [--keep FOLDER]
+ *         [--profile mixed|storm|shred]
  *
  * Prints one line an image and a summary; exits 1 where any differed. What xfs_repair finds wrong with an
  * image that Linux recovered itself (an attribute whose value was being written) is no difference, but is
@@ -70,6 +71,7 @@ async function main(): Promise<number> {
       count: { type: 'string', default: '20' },
       minutes: { type: 'string', default: '60' },
       keep: { type: 'string' },
+      profile: { type: 'string' },
     },
   });
   const seed = Number(values.seed);
@@ -88,13 +90,17 @@ async function main(): Promise<number> {
       const rnd = random(seed * 1000 + i);
       const milliseconds = 150 + Math.floor(rnd() ** 2 * 2500);
       const flushlog = rnd() < 0.5;
+      const profile =
+        values.profile ?? (['mixed', 'mixed', 'storm', 'shred'] as const)[Math.floor(rnd() * 4)];
       const image = join(folder, `${seed}-${i}-${geometry.name}.img`);
       const operations = await crashImage(image, load, {
         geometry,
         seed: seed * 1000 + i,
         milliseconds,
         flushlog,
+        profile: profile as 'mixed',
       });
+      count(profile);
       let line: string;
       let good = false;
       try {
@@ -110,6 +116,7 @@ async function main(): Promise<number> {
         line = [
           `${result.transactions} transactions`,
           `${result.replayed} items`,
+          ...(result.newer > 0 ? [`${result.newer} newer`] : []),
           `${result.unlinked} unlinked`,
           `${result.cowBlocks} CoW blocks`,
           ...intents,
@@ -123,7 +130,7 @@ async function main(): Promise<number> {
       count('images');
       if (!good) failed++;
       console.log(
-        `${good ? 'same' : 'DIFFERS'} ${image} ${flushlog ? 'flushed' : 'cut'} ${operations} ops: ${line}`,
+        `${good ? 'same' : 'DIFFERS'} ${image} ${profile} ${flushlog ? 'flushed' : 'cut'} ${operations} ops: ${line}`,
       );
       if (good && values.keep === undefined) rmSync(image);
     }

@@ -58,7 +58,7 @@ export class Load {
   }
 
   /** Works below `root` until the filesystem is shut down (by `during`) or `during` is over. */
-  async run(root: string, seed: number, reflink: boolean, during: () => Promise<void>): Promise<number> {
+  async run(order: LoadOrder, during: () => Promise<void>): Promise<number> {
     await this.#ready;
     const ends = this.#children.map(
       (child) =>
@@ -70,7 +70,7 @@ export class Load {
         }),
     );
     this.#children.forEach((child, i) => {
-      child.send({ root, seed: seed * 100 + i, reflink } satisfies LoadOrder);
+      child.send({ ...order, seed: order.seed * 100 + i } satisfies LoadOrder);
     });
     await during();
     for (const child of this.#children) child.send('stop');
@@ -86,6 +86,7 @@ export class Load {
 export interface CrashOptions {
   readonly geometry: CrashGeometry;
   readonly seed: number;
+  readonly profile?: LoadOrder['profile'];
   /** Milliseconds of load before the crash. */
   readonly milliseconds?: number;
   /** Whether the log is written out first: all that was done is to be replayed. */
@@ -98,7 +99,8 @@ export async function crashImage(path: string, load: Load, o: CrashOptions): Pro
   mkfs(path, { size: o.geometry.size, args: o.geometry.args, tiny: true });
   const root = mount(path, { options: o.geometry.options });
   try {
-    return await load.run(root, o.seed, o.geometry.reflink, async () => {
+    const { reflink } = o.geometry;
+    return await load.run({ root, seed: o.seed, reflink, profile: o.profile ?? 'mixed' }, async () => {
       await new Promise((resolve) => setTimeout(resolve, o.milliseconds ?? 800));
       crash(root, { flushlog: o.flushlog });
     });

@@ -30,6 +30,11 @@ export interface LoadOrder {
   seed: number;
   /** Whether files can share blocks. */
   reflink: boolean;
+  /**
+   * 'mixed': everything. 'storm': names and inodes, as many as can be, so that the log wraps. 'shred': files of
+   * thousands of extents cloned, overwritten and cut down, each a long chain of transactions to crash in.
+   */
+  profile: 'mixed' | 'storm' | 'shred';
 }
 
 const SHUT = new Set(['EIO', 'ESHUTDOWN', 'EROFS', 'EUCLEAN']);
@@ -37,7 +42,7 @@ class Shut extends Error {}
 
 let stop = false;
 
-async function work({ root, seed, reflink }: LoadOrder): Promise<number> {
+async function work({ root, seed, reflink, profile }: LoadOrder): Promise<number> {
   const rnd = random(seed);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(rnd() * list.length)];
   const below = (n: number): number => Math.floor(rnd() * n);
@@ -204,8 +209,70 @@ async function work({ root, seed, reflink }: LoadOrder): Promise<number> {
       fsyncSync(fd);
     });
 
+  /** Thousands of extents: every other block. */
+  const shards: string[] = [];
+  const shard = (): void => {
+    const path = `${home}/shard${serial++}`;
+    withFile(path, constants.O_CREAT | constants.O_WRONLY, (fd) => {
+      for (let n = 300 + below(2500), i = 0; i < n && !stop; i++) writeSync(fd, data, i * 16, 512, i * 8192);
+      fsyncSync(fd);
+    });
+    shards.push(path);
+    files.push(path);
+  };
+  const cloneShard = (): void => {
+    const to = `${home}/shard${serial++}`;
+    copyFileSync(pick(shards), to, reflink ? constants.COPYFILE_FICLONE_FORCE : 0);
+    shards.push(to);
+    files.push(to);
+  };
+  const overwriteShard = (): void =>
+    withFile(pick(shards), constants.O_WRONLY, (fd) => {
+      const step = 1 + below(4);
+      for (let i = below(100); i < 1500 && !stop; i += step) writeSync(fd, data, i * 32, 700, i * 8192);
+      if (rnd() < 0.7) fsyncSync(fd);
+    });
+  const cutShard = (): void => {
+    const path = pick(shards);
+    const kind = rnd();
+    if (kind < 0.4) truncateSync(path, rnd() < 0.5 ? 0 : below(1 << 22));
+    else if (kind < 0.7) {
+      shards.splice(shards.indexOf(path), 1);
+      unlinkSync(path);
+    } else
+      tool('xfs_io', [
+        '-c',
+        kind < 0.85
+          ? `fpunch ${below(1000) * 4096} 12m`
+          : `${pick(['fcollapse', 'finsert'])} ${below(9) * 8192} 8192`,
+        path,
+      ]);
+  };
+  const poke = (): void =>
+    withFile(`${home}/poke`, constants.O_CREAT | constants.O_WRONLY, (fd) => {
+      writeSync(fd, data, below(1000), 100, below(100_000));
+      fsyncSync(fd);
+    });
+
   type Op = [number, () => void];
-  const ops: Op[] = [
+  const storm: Op[] = [
+    [3, crowd],
+    [2, thin],
+    [6, create],
+    [4, () => unlinkSync(drop()!)],
+    [3, () => renameSync(pick(files), pick(files))],
+    [2, link],
+    [1, poke],
+  ];
+  const shred: Op[] = [
+    [2, shard],
+    [reflink ? 4 : 1, cloneShard],
+    [4, overwriteShard],
+    [5, cutShard],
+    [10, poke],
+    [2, create],
+  ];
+  const mixed: Op[] = [
     [14, create],
     [8, () => overwrite(pick(files))],
     [reflink ? 9 : 2, clone],
@@ -228,6 +295,7 @@ async function work({ root, seed, reflink }: LoadOrder): Promise<number> {
     [1, thin],
     [1, empty],
   ];
+  const ops = { mixed, storm, shred }[profile];
   const total = ops.reduce((sum, [weight]) => sum + weight, 0);
   try {
     attempt(() => mkdirSync(home));
