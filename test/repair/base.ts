@@ -21,6 +21,8 @@ export interface Base {
   readonly image: string;
   readonly ino: Map<string, number>;
   readonly extents: Map<string, Extent[]>;
+  /** Under which names a file's bytes were written: its own, and of files it took blocks from. */
+  readonly writtenAs: Map<string, string[]>;
   /** First block of the log, as fsblock. */
   readonly logstart: number;
   /** Starts of AG 0's rmap records, in order; none without the feature. */
@@ -51,7 +53,7 @@ export function makeBase(rmapbt: boolean): Base {
   withMount(image, (root) => {
     for (const [name, blocks] of FILES) {
       const fd = openSync(join(root, name), 'w');
-      writeSync(fd, Buffer.alloc(blocks * 4096, `${name}|`));
+      writeSync(fd, Buffer.alloc(blocks * 4096, `|${name}`));
       closeSync(fd);
       // Each file laid out before the next begins: one extent each.
       run('sync', ['-f', join(root, name)]);
@@ -69,7 +71,10 @@ export function makeBase(rmapbt: boolean): Base {
   const extents = new Map([...ino].map(([name, n]) => [name, byIno.get(n)!]));
   const logstart = Number(print(image, ['sb 0', 'p logstart']).get('logstart'));
   const rmapStarts = rmapbt ? btdump(image, 'rmapbt', 0).rows.map((row) => Number(row[0])) : [];
-  return { image, ino, extents, logstart, rmapStarts };
+  const writtenAs = new Map([...ino.keys()].map((name) => [name, [name]]));
+  for (const [from, to] of CLONES) writtenAs.set(to, [from]);
+  writtenAs.set('flagged', ['flagged', 'lender']);
+  return { image, ino, extents, writtenAs, logstart, rmapStarts };
 }
 
 /** A copy of the base with `commands` run on it by xfs_db in expert mode. */

@@ -1,0 +1,257 @@
+/** Changes to inodes that the verdicts ask for: mappings dropped and restored, flags, counts. */
+import { buildFork, ExtentColumns } from '../../build/fork.js';
+import { sealCrc } from '../../format/checksum.js';
+import { DIFLAG2, DINODE, DINODE64, dinodeIsNrext64, FORK_FORMAT } from '../../format/dinode.js';
+import { agnoOfIno, fsblockOf, fsblockOffset, inodeOffset } from '../../format/geometry.js';
+import { setU64 } from '../../format/structure.js';
+import { type ForkName, walkExtents, walkForkBlocks } from '../../volume/fork.js';
+import { readInode } from '../../volume/inode.js';
+import { bytesOf, type Volume } from '../../volume/volume.js';
+import type { Judgement } from '../judge/judge.js';
+import { CLAIM } from '../observe/columns.js';
+import { SLOT } from '../observe/inodetable.js';
+import type { Observation } from '../observe/observe.js';
+import type { FreeSpace } from './space.js';
+
+interface Piece {
+  offset: number;
+  fsblock: number;
+  blocks: number;
+  unwritten: boolean;
+}
+
+/** What is to change in one inode. */
+interface Edit {
+  /** Ranges of file blocks to unmap, where they map these fsblocks. */
+  readonly drop: Record<ForkName, Piece[]>;
+  readonly restore: Record<ForkName, Piece[]>;
+  reflink?: boolean;
+  nlink?: number;
+  /** A fork has to be written again though nothing is dropped: an extent in it cannot be true. */
+  readonly rewrite: Set<ForkName>;
+  count: boolean;
+}
+
+interface Copy {
+  readonly ino: number;
+  readonly fork: ForkName;
+  readonly offset: number;
+  readonly fsblock: number;
+  readonly blocks: number;
+}
+
+export type DuplicatePolicy = 'quarantine' | 'clone' | 'clear';
+
+export class InodeEdits {
+  readonly #o: Observation;
+  readonly #policy: DuplicatePolicy;
+  readonly #edits = new Map<number, Edit>();
+  /** Copies to make before anything changes: an undecided run, claimant by claimant. */
+  readonly #copies: Copy[] = [];
+
+  constructor(o: Observation, judgement: Judgement, policy: DuplicatePolicy) {
+    this.#o = o;
+    this.#policy = policy;
+    for (const { run, verdict } of judgement.runs) {
+      run.claims.forEach((c, i) => {
+        if (c.slot < 0 || c.info & CLAIM.BMBT) return;
+        const lost = verdict.claims[i] === 'corrupt' || verdict.claims[i] === 'undecided';
+        if (!lost) return;
+        const fsblock = fsblockOf(o.volume.g, run.agno, run.start);
+        const piece = { offset: c.offset, fsblock, blocks: run.blocks, unwritten: false };
+        if (verdict.claims[i] === 'undecided' && this.#policy === 'clone') {
+          // The first claimant keeps the blocks, each other one gets a copy of its own.
+          if (verdict.claims.indexOf('undecided') === i) return;
+          this.#copies.push({
+            ino: c.owner,
+            fork: forkOf(c.info),
+            offset: c.offset,
+            fsblock,
+            blocks: run.blocks,
+          });
+        }
+        this.#of(c.owner).drop[forkOf(c.info)].push(piece);
+      });
+      for (const i of verdict.flagLost) this.#of(run.claims[i].owner).reflink = true;
+      for (const r of verdict.restore) {
+        const fsblock = fsblockOf(o.volume.g, run.agno, run.start);
+        const unwritten = (r.info & CLAIM.UNWRITTEN) !== 0;
+        const piece = { offset: r.offset, fsblock, blocks: run.blocks, unwritten };
+        this.#of(r.owner).restore[forkOf(r.info)].push(piece);
+        if (verdict.refcount >= 2) this.#of(r.owner).reflink = true;
+      }
+    }
+    for (const f of judgement.findings) {
+      if (f.ino === undefined) continue;
+      if (f.code === 'data-fork.value') this.#of(f.ino).rewrite.add('data');
+      else if (f.code === 'attr-fork.value') this.#of(f.ino).rewrite.add('attr');
+      else if (f.code === 'inode.blocks') this.#of(f.ino).count = true;
+      else if (f.code === 'inode.links') this.#of(f.ino).nlink = linksOf(o, f.ino);
+      else if (f.code === 'reflink.flag-unneeded') this.#of(f.ino).reflink ??= false;
+    }
+  }
+
+  #of(ino: number): Edit {
+    let edit = this.#edits.get(ino);
+    if (edit === undefined) {
+      edit = {
+        drop: { data: [], attr: [] },
+        restore: { data: [], attr: [] },
+        rewrite: new Set(),
+        count: false,
+      };
+      this.#edits.set(ino, edit);
+    }
+    return edit;
+  }
+
+  get size(): number {
+    return this.#edits.size;
+  }
+
+  /** Writes the changed inodes, and the blocks of their forks, through `volume`. */
+  apply(volume: Volume, space: FreeSpace): void {
+    for (const copy of this.#copies) this.#copy(volume, space, copy);
+    for (const [ino, edit] of this.#edits) applyEdit(volume, space, ino, edit, this.#isDoubtful(ino));
+  }
+
+  #copy(volume: Volume, space: FreeSpace, copy: Copy): void {
+    const { g, source } = volume;
+    const to = space.take(Math.floor(copy.fsblock / 2 ** g.agblklog), copy.blocks);
+    const block = new Uint8Array(g.blocksize);
+    for (let i = 0; i < copy.blocks; i++) {
+      source.read(fsblockOffset(g, copy.fsblock + i), block);
+      source.write(fsblockOffset(g, to[i]), block);
+      const piece = { offset: copy.offset + i, fsblock: to[i], blocks: 1, unwritten: false };
+      this.#of(copy.ino).restore[copy.fork].push(piece);
+    }
+  }
+
+  #isDoubtful(ino: number): boolean {
+    const slot = this.#o.table.slot(ino);
+    return slot < 0 || (this.#o.table.flags[slot] & SLOT.DOUBTFUL) !== 0;
+  }
+}
+
+const forkOf = (info: number): ForkName => (info & CLAIM.ATTR ? 'attr' : 'data');
+
+function linksOf(o: Observation, ino: number): number {
+  const { table } = o;
+  const slot = table.slot(ino);
+  if (table.type[slot] !== 2) return table.entries[slot];
+  let links = 2;
+  for (let s = 0; s < table.heldBy.length; s++)
+    if (table.heldBy[s] === slot && table.type[s] === 2 && table.flags[s] & SLOT.USED) links++;
+  return links;
+}
+
+function applyEdit(volume: Volume, space: FreeSpace, ino: number, edit: Edit, doubtful: boolean): void {
+  // A core that does not verify is for the rebuild of inodes, not for this.
+  if (doubtful) return;
+  const { g } = volume;
+  const old = readInode(volume, ino, { verify: false });
+  const bytes = bytesOf(old.view).slice(old.base, old.base + g.inodesize);
+  const v = new DataView(bytes.buffer);
+  let blocks = 0;
+  for (const fork of ['data', 'attr'] as const) {
+    if (fork === 'attr' && !old.hasAttrFork) continue;
+    const format = fork === 'data' ? old.format : old.aformat;
+    if (format !== FORK_FORMAT.EXTENTS && format !== FORK_FORMAT.BTREE) continue;
+    let own = 0;
+    walkExtents(
+      volume,
+      old,
+      fork,
+      (_o, _f, n) => {
+        own += n;
+      },
+      () => {},
+    );
+    walkForkBlocks(
+      volume,
+      old,
+      fork,
+      () => own++,
+      () => {},
+    );
+    const changes = edit.drop[fork].length + edit.restore[fork].length > 0 || edit.rewrite.has(fork);
+    if (!changes) {
+      blocks += own;
+      continue;
+    }
+    const list = changedFork(volume, ino, fork, edit);
+    const at = fork === 'data' ? old.dataAt - old.base : old.attrAt - old.base;
+    const size = fork === 'data' ? old.dataSize : old.attrSize;
+    const built = buildFork(g, ino, list, size, {
+      take: (count) => space.take(agnoOfIno(g, ino), count),
+      emit: (fsblock, block) => volume.source.write(fsblockOffset(g, fsblock), block),
+    });
+    bytes.fill(0, at, at + size);
+    bytes.set(built.bytes, at);
+    blocks += list.total + built.treeBlocks;
+    const big = dinodeIsNrext64(v, 0);
+    if (fork === 'data') {
+      v.setUint8(DINODE.at.format, built.format);
+      if (big) setU64(v, DINODE64.at.nextents, built.extents);
+      else v.setUint32(DINODE.at.nextents, built.extents);
+    } else {
+      v.setInt8(DINODE.at.aformat, built.format);
+      if (big) v.setUint32(DINODE64.at.naextents, built.extents);
+      else v.setUint16(DINODE.at.naextents, built.extents);
+    }
+  }
+  setU64(v, DINODE.at.nblocks, blocks);
+  if (edit.nlink !== undefined) v.setUint32(DINODE.at.nlinkv2, edit.nlink);
+  if (edit.reflink !== undefined) {
+    const flags = v.getUint32(DINODE.at.flags2 + 4);
+    v.setUint32(
+      DINODE.at.flags2 + 4,
+      (edit.reflink ? flags | DIFLAG2.REFLINK : flags & ~DIFLAG2.REFLINK) >>> 0,
+    );
+  }
+  sealCrc(bytes, DINODE.at.crc);
+  volume.source.write(inodeOffset(g, ino), bytes);
+}
+
+/** A fork's extents with the dropped ranges out and the restored ones in, in file order. */
+function changedFork(volume: Volume, ino: number, fork: ForkName, edit: Edit): ExtentColumns {
+  const kept: Piece[] = [];
+  const drops = edit.drop[fork];
+  const inode = readInode(volume, ino, { verify: false });
+  walkExtents(
+    volume,
+    inode,
+    fork,
+    (offset, fsblock, blocks, unwritten) => {
+      let pieces: Piece[] = [{ offset, fsblock, blocks, unwritten }];
+      for (const d of drops) pieces = pieces.flatMap((p) => without(p, d.offset, d.blocks));
+      kept.push(...pieces);
+    },
+    () => {},
+  );
+  // What the file maps and keeps goes before what was lost: a range is never mapped twice.
+  const restored: Piece[] = [];
+  for (const r of edit.restore[fork]) {
+    let pieces: Piece[] = [r];
+    for (const k of [...kept, ...restored]) pieces = pieces.flatMap((p) => without(p, k.offset, k.blocks));
+    restored.push(...pieces);
+  }
+  const list = new ExtentColumns();
+  for (const p of [...kept, ...restored].sort((a, b) => a.offset - b.offset))
+    list.add(p.offset, p.fsblock, p.blocks, p.unwritten);
+  return list;
+}
+
+/** What is left of an extent without the file blocks [offset, offset + blocks). */
+function without(p: Piece, offset: number, blocks: number): Piece[] {
+  const end = offset + blocks;
+  const pEnd = p.offset + p.blocks;
+  if (end <= p.offset || offset >= pEnd) return [p];
+  const out: Piece[] = [];
+  if (offset > p.offset) out.push({ ...p, blocks: offset - p.offset });
+  if (end < pEnd) {
+    const skip = end - p.offset;
+    out.push({ ...p, offset: end, fsblock: p.fsblock + skip, blocks: pEnd - end });
+  }
+  return out;
+}

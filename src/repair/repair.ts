@@ -1,0 +1,116 @@
+/**
+ * The repair: examine, decide, rebuild into an overlay, examine the result, and only when that is clean write
+ * it to the image. What this version cannot make clean it refuses by name, with nothing written.
+ */
+
+import { sealCrc } from '../format/checksum.js';
+import type { Geometry } from '../format/geometry.js';
+import { setU64, viewOf } from '../format/structure.js';
+import { SUPERBLOCK } from '../format/superblock.js';
+import { OverlaySource } from '../image/overlay.js';
+import type { Source } from '../image/source.js';
+import { openVolume } from '../volume/volume.js';
+import { type Examination, examine } from './examine.js';
+import type { Finding } from './finding.js';
+import { agfBtreeblks, agfField } from './observe/aglook.js';
+import { rebuildAg } from './rebuild/ag.js';
+import type { DuplicatePolicy } from './rebuild/inodes.js';
+import { InodeEdits } from './rebuild/inodes.js';
+import { FreeSpace } from './rebuild/space.js';
+import { changes, writeOut } from './rebuild/writeout.js';
+
+export interface RepairOptions {
+  readonly onDuplicate: DuplicatePolicy;
+  /** Keeps what is about to be overwritten; called before the first write. */
+  readonly undo?: (ranges: readonly { offset: number; length: number }[]) => void;
+  readonly progress?: (phase: string, agno: number) => void;
+}
+
+export interface RepairResult {
+  /** What was found, and repaired. */
+  readonly findings: readonly Finding[];
+  /** Bytes written; 0 for a clean image. */
+  readonly written: number;
+}
+
+/** Damage that is not repaired: what is left after all that could be done was tried. Nothing was written. */
+export class UnrepairedError extends Error {
+  readonly findings: readonly Finding[];
+  readonly left: readonly Finding[];
+  constructor(findings: readonly Finding[], left: readonly Finding[]) {
+    const codes = [...new Set(left.map((f) => f.code))];
+    super(`this damage is not yet repaired by xfsimg: ${codes.join(', ')}; nothing was written`);
+    this.name = 'UnrepairedError';
+    this.findings = findings;
+    this.left = left;
+  }
+}
+
+const isDamage = (f: Finding): boolean => f.severity === 'damage';
+
+/** Rounds of inode changes: a verdict can bring another to light, and none needs many. */
+const MAX_ROUNDS = 4;
+
+/**
+ * Repairs the filesystem in `target`, whose log has nothing to replay. Throws UnrepairedError, and NoSpaceError
+ * where the image has no room for what has to be built; the image is as it was then.
+ */
+export function repair(target: Source, options: RepairOptions): RepairResult {
+  const overlay = new OverlaySource(target);
+  const first = look(overlay, options);
+  const findings = first.findings.map((f) => ({ ...f, path: f.path }));
+  if (!findings.some(isDamage)) return { findings, written: 0 };
+  const { g } = first.observation.volume;
+
+  let state = first;
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const edits = new InodeEdits(state.observation, state.judgement, options.onDuplicate);
+    if (edits.size === 0) break;
+    const pages = overlay.dirtyPages;
+    edits.apply(state.observation.volume, new FreeSpace(state.observation));
+    if (overlay.dirtyPages === 0 && pages === 0) break;
+    state = look(overlay, options);
+  }
+  // Every AG that any finding concerned, before or after, gets new trees.
+  const damaged = new Set<number>();
+  for (const f of [...first.findings, ...state.findings])
+    if (isDamage(f) && f.agno !== undefined) damaged.add(f.agno);
+  for (const look of state.observation.ags)
+    if (Object.values(look.trees).some((t) => t.sound === false)) damaged.add(look.agno);
+  for (const agno of damaged) rebuildAg(state.observation, agno);
+  setCounters(overlay, g, look(overlay, options));
+  const last = look(overlay, options);
+  const left = last.findings.filter(isDamage);
+  if (left.length > 0)
+    throw new UnrepairedError(
+      findings,
+      left.map((f) => ({ ...f, path: f.path })),
+    );
+  options.undo?.(changes(g, overlay));
+  const written = writeOut(g, overlay, target);
+  return { findings, written };
+}
+
+function look(overlay: OverlaySource, options: RepairOptions): Examination {
+  return examine(openVolume(overlay), options.progress);
+}
+
+/** The superblock's counters, from AGs that are right. */
+function setCounters(overlay: OverlaySource, g: Geometry, state: Examination): void {
+  let free = 0;
+  let inodes = 0;
+  let freeInodes = 0;
+  for (const ag of state.observation.ags) {
+    free += agfField(ag, 'freeblks') + ag.freeList.length + agfBtreeblks(ag);
+    inodes += ag.inodes;
+    freeInodes += ag.freeInodes;
+  }
+  const sector = new Uint8Array(g.sectsize);
+  overlay.read(0, sector);
+  const v = viewOf(sector);
+  setU64(v, SUPERBLOCK.at.icount, inodes);
+  setU64(v, SUPERBLOCK.at.ifree, freeInodes);
+  setU64(v, SUPERBLOCK.at.fdblocks, free);
+  sealCrc(sector, SUPERBLOCK.at.crc);
+  overlay.write(0, sector);
+}

@@ -1,0 +1,88 @@
+/**
+ * What repair leaves: xfs_repair finds nothing more, Linux mounts it, every file has its own bytes or zeros and
+ * never another's, what the rmap btree still knew is back, and a second repair writes nothing.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { openSource } from '../../src/image/open.js';
+import { type RepairOptions, repair } from '../../src/repair/repair.js';
+import { withMount } from '../support/mount.js';
+import { oracle, sha256, xfsRepairClean } from '../support/oracle.js';
+import { type Base, forge, makeBase } from './base.js';
+import { FORGERIES, RMAP_FORGERIES } from './forgeries.js';
+
+function repaired(image: string, onDuplicate: RepairOptions['onDuplicate']) {
+  const source = openSource(image, { write: true });
+  try {
+    return repair(source, { onDuplicate });
+  } finally {
+    source.close();
+  }
+}
+
+/** Whose bytes each file shows: 'own', 'zeros' in part, or the name of another. */
+function contents(base: Base, image: string): Map<string, string> {
+  const out = new Map<string, string>();
+  withMount(
+    image,
+    (root) => {
+      for (const name of base.ino.keys()) {
+        if (name === 'dir') continue;
+        const bytes = readFileSync(join(root, name));
+        const owners = new Set<string>();
+        for (let at = 0; at < bytes.length; at += 4096) {
+          const block = bytes.subarray(at, at + 4096);
+          owners.add(block.every((b) => b === 0) ? 'zeros' : block.toString('latin1').split('|')[1]);
+        }
+        out.set(name, [...owners].sort().join(' '));
+      }
+    },
+    { options: 'ro' },
+  );
+  return out;
+}
+
+/** Files whose bytes may be gone for good, by forgery: no rmap btree holds the true mapping. */
+const isOwn = (base: Base, name: string, shown: string): boolean => {
+  const own = base.writtenAs.get(name)!;
+  return shown.split(' ').every((part) => part === 'zeros' || own.includes(part));
+};
+
+for (const rmapbt of [true, false]) {
+  describe(
+    `repaired, ${rmapbt ? 'with' : 'without'} an rmap btree`,
+    oracle('mount', 'xfs_db', 'xfs_repair'),
+    () => {
+      let base: Base;
+      before(() => {
+        base = makeBase(rmapbt);
+      });
+
+      test('a clean image stays byte for byte what it was', () => {
+        const image = forge(base, []);
+        const before = sha256(image);
+        assert.equal(repaired(image, 'clear').written, 0);
+        assert.equal(sha256(image), before);
+      });
+
+      for (const forgery of rmapbt ? [...FORGERIES, ...RMAP_FORGERIES] : FORGERIES) {
+        // Without an rmap btree swapped files leave no trace: nothing can be repaired.
+        if (!rmapbt && forgery.plain.length === 0) continue;
+        test(forgery.name, () => {
+          const image = forge(base, forgery.make(base));
+          const damage = rmapbt ? forgery.rmap : forgery.plain;
+          const { written } = repaired(image, 'clear');
+          assert.equal(written > 0, damage.length > 0);
+          xfsRepairClean(image);
+          assert.equal(repaired(image, 'clear').written, 0, 'a second repair writes nothing');
+          for (const [name, shown] of contents(base, image)) {
+            assert.ok(isOwn(base, name, shown), `${name} shows ${shown}`);
+            if (rmapbt && !forgery.loses) assert.ok(!shown.includes('zeros'), `${name} has lost bytes`);
+          }
+        });
+      }
+    },
+  );
+}
