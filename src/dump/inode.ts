@@ -11,7 +11,7 @@ import {
   S_IF,
   type Timespec,
 } from '../format/dinode.js';
-import { SF_ENTRY, sfEntrySize, sfHdrSize, sfIno } from '../format/dir.js';
+import { FTYPE, SF_ENTRY, sfEntrySize, sfHdrSize, sfIno } from '../format/dir.js';
 import { EXTENT_SIZE, extentBlocks, extentFsblock, extentOffset, extentUnwritten } from '../format/extent.js';
 import { CorruptionError, type Report } from '../format/fault.js';
 import type { Lsn } from '../format/log.js';
@@ -19,7 +19,16 @@ import { fileType, fileTypeOfFtype, flagNames, modeString } from '../format/mode
 import { getU64, type Value } from '../format/structure.js';
 import { bytesToText } from '../format/text.js';
 import { isoTime } from '../format/time.js';
-import { type ForkName, forkAt, forkExtents, forkFormat, forkSize, walkExtents } from '../volume/fork.js';
+import { walkDir } from '../volume/dir.js';
+import {
+  type ForkName,
+  forkAt,
+  forkExtents,
+  forkFormat,
+  forkSize,
+  walkExtents,
+  walkForkBlocks,
+} from '../volume/fork.js';
 import { type Inode, readInode, verifyInode } from '../volume/inode.js';
 import type { Volume } from '../volume/volume.js';
 import { checkLsn, FIELD_COLUMNS, FieldRows, noteCrc, noteHex, noteLsn, noteMagic } from './fields.js';
@@ -108,11 +117,52 @@ export function dumpInode(
     emitCore(volume, inode, rows);
     emitFork(volume, inode, 'data', rows);
     emitFork(volume, inode, 'attr', rows);
-    verifyInode(volume.g, inode, inode.mode !== 0, report);
+    if (inode.mode === 0) verifyInode(volume.g, inode, false, report);
     const { view, base } = inode;
     checkLsn(view, base + DINODE.at.lsn, options.head, { structure: 'dinode', ino, field: 'lsn' }, report);
-    for (const fork of ['data', 'attr'] as const) walkExtents(volume, inode, fork, () => {}, report);
+    checkInode(volume, inode, report);
   }
+}
+
+/** What the inode's counts are held against: the extents and btrees of its forks, a directory's entries. */
+function checkInode(volume: Volume, inode: Inode, report: Report): void {
+  const { ino } = inode;
+  let faults = 0;
+  const counting: Report = (fault) => {
+    faults++;
+    report(fault);
+  };
+  if (inode.mode === 0 || !verifyInode(volume.g, inode, true, counting)) return;
+  let blocks = 0;
+  for (const fork of ['data', 'attr'] as const) {
+    walkExtents(volume, inode, fork, (_offset, _fsblock, n) => (blocks += n), counting);
+    walkForkBlocks(
+      volume,
+      inode,
+      fork,
+      () => blocks++,
+      () => {},
+    );
+  }
+  const bad = (field: string, value: number, expected: string): void =>
+    report({ structure: 'dinode', ino, field, value, expected });
+  if (faults === 0 && blocks !== inode.nblocks)
+    bad('nblocks', inode.nblocks, `${blocks}, what its extents (nextents, naextents) and their btrees take`);
+  if (!inode.isDir) return;
+  let subdirectories = 0;
+  let known = volume.g.features.ftype;
+  try {
+    const count = (ftype: number): void => {
+      if (ftype === FTYPE.DIR) subdirectories++;
+      else if (ftype === FTYPE.UNKNOWN) known = false;
+    };
+    walkDir(volume, inode, (_block, _from, _to, _ino, ftype) => count(ftype), { report: counting });
+  } catch (error) {
+    if (!(error instanceof CorruptionError)) throw error;
+    counting(error.fault);
+  }
+  if (faults === 0 && known && inode.nlink !== 0 && inode.nlink !== subdirectories + 2)
+    bad('nlinkv2', inode.nlink, `${subdirectories + 2}, two more than its subdirectories`);
 }
 
 function emitCore(volume: Volume, inode: Inode, rows: FieldRows): void {
@@ -186,7 +236,10 @@ function emitFork(volume: Volume, inode: Inode, fork: ForkName, rows: FieldRows)
 
 function forkBytes(inode: Inode, fork: ForkName, length: number): Uint8Array {
   const { view } = inode;
-  return new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset + forkAt(inode, fork), length);
+  // A fork offset that cannot be true puts the fork outside the inode, or the block.
+  const from = Math.min(forkAt(inode, fork), view.byteLength);
+  const bytes = Math.min(length, view.byteLength - from);
+  return new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset + from, bytes);
 }
 
 function emitExtents(inode: Inode, fork: ForkName, prefix: string, rows: FieldRows): void {
@@ -205,6 +258,7 @@ function emitRoot(inode: Inode, fork: ForkName, prefix: string, rows: FieldRows)
   const { view } = inode;
   const at = forkAt(inode, fork);
   const max = maxRootRecords(forkSize(inode, fork));
+  if (max < 1) return;
   const numrecs = view.getUint16(at + BMDR_BLOCK.at.numrecs);
   rows.put(`${prefix}bmbt.level`, view.getUint16(at + BMDR_BLOCK.at.level));
   rows.put(`${prefix}bmbt.numrecs`, numrecs);

@@ -4,7 +4,7 @@
  */
 import { crcHolds } from './checksum.js';
 import { hex, type Report, type Where } from './fault.js';
-import { agLength, type Geometry } from './geometry.js';
+import { agLength, firstFreeAgbno, type Geometry } from './geometry.js';
 import { array, crc, formatUuid, structure, u32, u64, uuid, viewOf } from './structure.js';
 import { NULLAGBLOCK } from './superblock.js';
 
@@ -135,9 +135,10 @@ export function verifyAgf(g: Geometry, agno: number, sector: Uint8Array, report:
   for (const name of ['flfirst', 'fllast'] as const)
     if (get(name) >= slots) bad(name, get(name), `below ${slots}`);
   if (get('flcount') > slots) bad('flcount', get('flcount'), `at most ${slots}`);
-  else if (get('flcount') > 0) {
-    const span = ((get('fllast') - get('flfirst') + slots) % slots) + 1;
-    if (span !== get('flcount'))
+  else {
+    // An empty list and a full one have the same first and last slot.
+    const span = (get('fllast') - get('flfirst') + 1 + slots) % slots;
+    if (span !== get('flcount') % slots)
       bad(
         'flcount',
         get('flcount'),
@@ -166,12 +167,14 @@ export function verifyAgi(g: Geometry, agno: number, sector: Uint8Array, report:
   if (g.features.finobt) root('free_root', 'free_level');
   if (get('count') > length * g.inopblock) bad('count', get('count'), `at most ${length * g.inopblock}`);
   if (get('freecount') > get('count')) bad('freecount', get('freecount'), `at most count ${get('count')}`);
-  const inodeOk = (agino: number): boolean => agino === NULLAGBLOCK || agino / g.inopblock < length;
+  const first = firstFreeAgbno(g) * g.inopblock;
+  const inodeOk = (agino: number): boolean =>
+    agino === NULLAGBLOCK || (agino >= first && agino / g.inopblock < length);
   if (!inodeOk(get('newino'))) bad('newino', get('newino'), 'an inode of the AG');
   if (!inodeOk(get('dirino'))) bad('dirino', get('dirino'), 'an inode of the AG');
   for (let i = 0; i < AGI_UNLINKED_BUCKETS; i++) {
     const agino = v.getUint32(AGI.at.unlinked + i * 4);
-    if (!inodeOk(agino) || agino === 0) bad(`unlinked[${i}]`, agino, 'null or an inode of the AG');
+    if (!inodeOk(agino)) bad(`unlinked[${i}]`, agino, 'null or an inode of the AG');
     else if (agino !== NULLAGBLOCK && agino % AGI_UNLINKED_BUCKETS !== i)
       bad(`unlinked[${i}]`, agino, `an inode whose number modulo 64 is ${i}`);
   }

@@ -130,7 +130,8 @@ export const inodeOffset = (g: Geometry, ino: number): number => {
 export const isInoInRange = (g: Geometry, ino: number): boolean => {
   if (!Number.isSafeInteger(ino) || ino < 1) return false;
   const agno = agnoOfIno(g, ino);
-  return agno < g.agcount && agbnoOfAgino(g, aginoOfIno(g, ino)) < agLength(g, agno);
+  const agbno = agbnoOfAgino(g, aginoOfIno(g, ino));
+  return agno < g.agcount && agbno >= firstFreeAgbno(g) && agbno < agLength(g, agno);
 };
 
 /** Number of the first block past the four AG header sectors (xfs_ialloc.h, xfs_ag.c). */

@@ -111,6 +111,9 @@ export const SUPERBLOCK = structure('sb', {
 
 const AT = SUPERBLOCK.at;
 
+/** Quota flags a v5 filesystem can have (xfs_log_format.h): the bits group and project quota once shared are not. */
+const QFLAGS = 0x7cf;
+
 /** No inode: all ones on disk, which getU64 reads as 2^64. */
 export const NULLFSINO = 2 ** 64;
 export const NULLAGBLOCK = 0xffff_ffff;
@@ -178,7 +181,11 @@ export function verifySuperblock(sector: Uint8Array, where: Where, report: Repor
     bad('agblklog', u8at('agblklog'), `log2 of agblocks ${agblocks}, rounded up`);
   if (agcount === 0) bad('agcount', agcount, 'at least 1');
   if (dblocks > agcount * agblocks || dblocks <= (agcount - 1) * agblocks)
-    bad('dblocks', dblocks, `more than ${(agcount - 1) * agblocks}, at most ${agcount * agblocks}`);
+    bad(
+      'dblocks',
+      dblocks,
+      `more than ${(agcount - 1) * agblocks}, at most ${agcount * agblocks} by agcount ${agcount} and agblocks`,
+    );
   const inPool = (fsblock: number): boolean => {
     const agbno = fsblock % 2 ** u8at('agblklog');
     const agno = Math.floor(fsblock / 2 ** u8at('agblklog'));
@@ -223,9 +230,25 @@ export function verifySuperblock(sector: Uint8Array, where: Where, report: Repor
   if (u64at('fdblocks') > dblocks) bad('fdblocks', u64at('fdblocks'), `at most dblocks ${dblocks}`);
   const incompat = u32at('features_incompat');
   if (incompat & INCOMPAT.SPINODES) {
-    const align = u32at('spino_align');
-    if (align === 0 || u32at('inoalignmt') === 0)
-      bad('spino_align', align, 'above 0, and inoalignmt too, with sparse inodes');
+    // Chunks are aligned to their own size, so that parts of one never fall into two records.
+    const align = u32at('inoalignmt');
+    const chunk = Math.max(1, (64 * inodesize) / blocksize);
+    if (align !== chunk) bad('inoalignmt', align, `${chunk}, a chunk of inodes, with sparse inodes`);
+    const sparse = u32at('spino_align');
+    if (sparse === 0 || sparse > chunk || chunk % sparse !== 0)
+      bad('spino_align', sparse, `a divisor of inoalignmt ${chunk} with sparse inodes`);
+  }
+  if (u8at('shared_vn') !== 0) bad('shared_vn', u8at('shared_vn'), '0');
+  if (u8at('flags') > 1) bad('flags', hex(u8at('flags')), 'no bits but 1, read-only');
+  if (u16at('qflags') & ~QFLAGS) bad('qflags', hex(u16at('qflags')), `no bits but ${hex(QFLAGS)}`);
+  const rextBytes = u32at('rextsize') * blocksize;
+  if (rextBytes < 4096 || rextBytes > 2 ** 30)
+    bad('rextsize', u32at('rextsize'), '4 KiB to 1 GiB of blocks, without a realtime device too');
+  if (u64at('rblocks') === 0) {
+    for (const name of ['rextents', 'frextents'] as const)
+      if (u64at(name) !== 0) bad(name, u64at(name), '0 without a realtime device');
+    if (u32at('rbmblocks') !== 0) bad('rbmblocks', u32at('rbmblocks'), '0 without a realtime device');
+    if (u8at('rextslog') !== 0) bad('rextslog', u8at('rextslog'), '0 without a realtime device');
   }
   if (u32at('unit') > 0 && u32at('width') % u32at('unit') !== 0)
     bad('width', u32at('width'), `a multiple of unit ${u32at('unit')}`);

@@ -89,7 +89,8 @@ function count(name: AgBtreeName, check: LeafCheck, v: DataView, at: number, tal
 
 /**
  * Visits every record of an AG btree in order, those that cannot be true too (`ok` false), and compares what
- * they add up to with the AG's header. `header` is the AGF or AGI, where the caller has it already.
+ * they add up to with the AG's header. `header` is the AGF or AGI, where the caller has it already; `onBlock`
+ * takes the tree's own blocks.
  */
 export function walkRecords(
   volume: Volume,
@@ -98,6 +99,7 @@ export function walkRecords(
   visit: RecordVisitor | undefined,
   report: Report = volume.report,
   header?: DataView,
+  onBlock?: (agbno: number) => void,
 ): TreeTally {
   const { g } = volume;
   const place = AG_BTREE_ROOT[name];
@@ -117,6 +119,7 @@ export function walkRecords(
     agTreeOf(g, agno, name, of),
     (block, level, _agno, agbno) => {
       tally.blocks++;
+      onBlock?.(agbno);
       if (level > 0) return;
       const numrecs = block.getUint16(kind.header.at.numrecs);
       for (let i = 0, at = first; i < numrecs; i++, at += stride) {
@@ -133,6 +136,9 @@ export function walkRecords(
   return tally;
 }
 
+const nameAt = (table: typeof AGF | typeof AGI, at: number): string =>
+  table.fields.find((f) => f.offset === at)!.name;
+
 /** A root that does not verify: either the header's pointer is wrong, or its idea of the tree's height. */
 function reportRoot(volume: Volume, agno: number, name: AgBtreeName, header: DataView, report: Report): void {
   const { g } = volume;
@@ -145,8 +151,11 @@ function reportRoot(volume: Volume, agno: number, name: AgBtreeName, header: Dat
   const level = block.getUint16(kind.header.at.level) + 1;
   const at = right && level !== header.getUint32(place.level) ? place.level : place.root;
   const table = place.header === 'agf' ? AGF : AGI;
-  const field = table.fields.find((f) => f.offset === at)!.name;
-  const expected = at === place.level ? `${level}, by the root's own level` : `the root of the ${name}`;
+  const field = nameAt(table, at);
+  const expected =
+    at === place.level
+      ? `${level}, by the level of the block that ${nameAt(table, place.root)} names`
+      : `the root of the ${name}`;
   report({ structure: place.header, agno, agbno: 0, field, value: header.getUint32(at), expected });
 }
 
@@ -228,6 +237,10 @@ export function checkFreeSpace(volume: Volume, agno: number, report: Report = vo
     }
     for (; low < sorted.length && sorted[low] < start + blocks; low++) fn(sorted[low]);
   };
+  const inTree = (agbno: number): void => {
+    const i = listed.get(agbno);
+    if (i !== undefined) badList(i, 'no block of a btree');
+  };
   const bnobt = walkRecords(
     volume,
     agno,
@@ -238,8 +251,9 @@ export function checkFreeSpace(volume: Volume, agno: number, report: Report = vo
       ),
     once,
     agf,
+    inTree,
   );
-  const cntbt = walkRecords(volume, agno, 'cntbt', undefined, once, agf);
+  const cntbt = walkRecords(volume, agno, 'cntbt', undefined, once, agf, inTree);
   let blocks = bnobt.blocks + cntbt.blocks - 2;
   let sound = bnobt.sound && cntbt.sound;
   if (bnobt.sound && cntbt.sound && bnobt.records !== cntbt.records)
@@ -262,6 +276,7 @@ export function checkFreeSpace(volume: Volume, agno: number, report: Report = vo
       },
       once,
       agf,
+      inTree,
     );
     blocks += rmapbt.blocks - 1;
     sound &&= rmapbt.sound;
@@ -277,7 +292,7 @@ export function checkFreeSpace(volume: Volume, agno: number, report: Report = vo
       value: agf.getUint32(AGF.at.btreeblks),
       expected: `${blocks}, the blocks of bnobt, cntbt and rmapbt without their roots`,
     });
-  if (hasBtree(g, 'refcountbt')) walkRecords(volume, agno, 'refcountbt', undefined, once, agf);
+  if (hasBtree(g, 'refcountbt')) walkRecords(volume, agno, 'refcountbt', undefined, once, agf, inTree);
 }
 
 /** Checks the AGI of an AG and its inode btrees, against each other too. */

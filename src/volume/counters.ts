@@ -1,8 +1,13 @@
 /** The superblock's counters and copies against the AG headers. */
 import { AGF, AGI } from '../format/ag.js';
-import type { Report } from '../format/fault.js';
+import { RMAP_OWN, rmapOwner } from '../format/btree.js';
+import { S_IF } from '../format/dinode.js';
+import { CorruptionError, type Report } from '../format/fault.js';
+import { agbnoOfFsblock, agLength, agnoOfFsblock, fsblockOf } from '../format/geometry.js';
 import { getU64 } from '../format/structure.js';
-import { SUPERBLOCK } from '../format/superblock.js';
+import { NULLFSINO, SUPERBLOCK } from '../format/superblock.js';
+import { walkRecords } from './check.js';
+import { readInode } from './inode.js';
 import type { Volume } from './volume.js';
 
 const AT = SUPERBLOCK.at;
@@ -30,6 +35,12 @@ export function checkSuperblockCounters(
     }
     return;
   }
+  checkInodeNumbers(volume, sector, bad);
+  checkLogPlace(volume, bad);
+  const last = volume.g.agcount - 1;
+  const length = volume.header(last, 'agf').getUint32(AGF.at.length);
+  if (length !== agLength(volume.g, last))
+    bad('dblocks', getU64(sector, AT.dblocks), `${last * volume.g.agblocks + length}, by the last AGF`);
   if (options.counters === false) return;
   let icount = 0;
   let ifree = 0;
@@ -51,6 +62,57 @@ export function checkSuperblockCounters(
   same('fdblocks', fdblocks, 'free, free-list and btree blocks of the AGFs');
 }
 
+type Bad = (field: string, value: number | string, expected: string) => void;
+
+/** Inodes the superblock names: the root is a directory, the others are files or not there. */
+function checkInodeNumbers(volume: Volume, sector: DataView, bad: Bad): void {
+  const typeOf = (ino: number): number => {
+    try {
+      return readInode(volume, ino).type;
+    } catch (error) {
+      if (error instanceof CorruptionError) return 0;
+      throw error;
+    }
+  };
+  const rootino = getU64(sector, AT.rootino);
+  if (typeOf(rootino) !== S_IF.DIR) bad('rootino', rootino, 'the inode of a directory');
+  for (const name of ['rbmino', 'rsumino', 'uquotino', 'gquotino', 'pquotino'] as const) {
+    const ino = getU64(sector, AT[name]);
+    if (ino !== 0 && ino !== NULLFSINO && typeOf(ino) !== S_IF.REG)
+      bad(name, ino, 'null, or the inode of a file');
+  }
+}
+
+/** The log lies where the rmapbt has it. Without an rmapbt nothing else says where it ends. */
+function checkLogPlace(volume: Volume, bad: Bad): void {
+  const { g } = volume;
+  if (!g.features.rmapbt) return;
+  const agno = agnoOfFsblock(g, g.logstart);
+  const agbno = agbnoOfFsblock(g, g.logstart);
+  const silent: Report = () => {};
+  let start = -1;
+  let blocks = 0;
+  const tally = walkRecords(
+    volume,
+    agno,
+    'rmapbt',
+    (v, at) => {
+      if (rmapOwner(v, at) !== RMAP_OWN.LOG || start >= 0) return;
+      start = v.getUint32(at);
+      blocks = v.getUint32(at + 4);
+    },
+    silent,
+  );
+  if (!tally.sound) return;
+  if (start !== agbno)
+    bad(
+      'logstart',
+      g.logstart,
+      start < 0 ? 'a block the rmapbt gives to the log' : `${fsblockOf(g, agno, start)}, by the rmapbt`,
+    );
+  else if (blocks !== g.logblocks) bad('logblocks', g.logblocks, `${blocks}, by the rmapbt`);
+}
+
 /** Fields every superblock has alike: set by mkfs and growfs. */
 const SHAPE: ReadonlySet<string> = new Set([
   'magicnum',
@@ -59,6 +121,7 @@ const SHAPE: ReadonlySet<string> = new Set([
   'rblocks',
   'rextents',
   'logstart',
+  'uuid',
   'rextsize',
   'agblocks',
   'agcount',

@@ -14,7 +14,14 @@ import {
   MAX_FILE_OFFSET,
 } from '../format/extent.js';
 import { type Report, throwFault } from '../format/fault.js';
-import { type Geometry, isFsRange } from '../format/geometry.js';
+import {
+  agbnoOfFsblock,
+  agLength,
+  agnoOfFsblock,
+  firstFreeAgbno,
+  type Geometry,
+  isFsRange,
+} from '../format/geometry.js';
 import { getU64 } from '../format/structure.js';
 import { type Tree, walkBlocks, walkLeaves } from './btree.js';
 import type { Inode } from './inode.js';
@@ -76,15 +83,17 @@ export function forkTree(g: Geometry, inode: Inode, fork: ForkName, report: Repo
 class ExtentCheck {
   readonly #g: Geometry;
   readonly #ino: number;
+  readonly #mayBeUnwritten: boolean;
   readonly #fork: ForkName;
   readonly #report: Report;
   readonly #visit: ExtentVisitor;
   #end = 0;
   count = 0;
 
-  constructor(g: Geometry, ino: number, fork: ForkName, report: Report, visit: ExtentVisitor) {
+  constructor(g: Geometry, inode: Inode, fork: ForkName, report: Report, visit: ExtentVisitor) {
     this.#g = g;
-    this.#ino = ino;
+    this.#ino = inode.ino;
+    this.#mayBeUnwritten = fork === 'data' && inode.isRegular;
     this.#fork = fork;
     this.#report = report;
     this.#visit = visit;
@@ -97,14 +106,19 @@ class ExtentCheck {
     const unwritten = extentUnwritten(v, at);
     const index = this.count++;
     if (blocks === 0) return this.#bad(index, 'blockcount', 0, `1 to ${MAX_EXTENT_BLOCKS}`);
-    if (!isFsRange(this.#g, fsblock, blocks))
-      return this.#bad(index, 'startblock', fsblock, `${blocks} blocks inside one AG`);
+    const agbno = agbnoOfFsblock(this.#g, fsblock);
+    if (!isFsRange(this.#g, fsblock, 1) || agbno < firstFreeAgbno(this.#g))
+      return this.#bad(index, 'startblock', fsblock, 'a block of the filesystem, behind the AG headers');
+    if (!isFsRange(this.#g, fsblock, blocks)) {
+      const left = agLength(this.#g, agnoOfFsblock(this.#g, fsblock)) - agbno;
+      return this.#bad(index, 'blockcount', blocks, `1 to ${left}, to the end of the AG`);
+    }
     if (offset < this.#end)
       return this.#bad(index, 'startoff', offset, `${this.#end} or more, past the extent before`);
-    if (offset + blocks > MAX_FILE_OFFSET + 1)
+    if (offset + blocks > MAX_FILE_OFFSET)
       return this.#bad(index, 'startoff', offset, 'an end within 2^54 blocks');
-    if (unwritten && this.#fork === 'attr')
-      this.#bad(index, 'extentflag', 1, '0: attribute extents are always written');
+    if (unwritten && !this.#mayBeUnwritten)
+      this.#bad(index, 'extentflag', 1, '0: only data of files can be unwritten');
     this.#end = offset + blocks;
     this.#visit(offset, fsblock, blocks, unwritten);
   }
@@ -135,7 +149,7 @@ export function walkExtents(
   if (fork === 'attr' && !inode.hasAttrFork) return;
   const format = forkFormat(inode, fork);
   const expected = forkExtents(inode, fork);
-  const check = new ExtentCheck(g, inode.ino, fork, report, visit);
+  const check = new ExtentCheck(g, inode, fork, report, visit);
   if (format === FORK_FORMAT.EXTENTS) {
     const at = forkAt(inode, fork);
     const n = Math.min(expected, Math.floor(forkSize(inode, fork) / EXTENT_SIZE));

@@ -7,6 +7,7 @@ import { sameUuid } from '../format/ag.js';
 import { crcHolds } from '../format/checksum.js';
 import {
   attrForkSize,
+  DIFLAG,
   DIFLAG2,
   DINODE,
   DINODE_SIZE,
@@ -40,6 +41,7 @@ import {
   isInoInRange,
 } from '../format/geometry.js';
 import { formatUuid, getU64 } from '../format/structure.js';
+import { NULLAGINO } from '../format/superblock.js';
 import { agTree, walkLeaves } from './btree.js';
 import { bytesOf, type Volume } from './volume.js';
 
@@ -208,7 +210,8 @@ export function verifyInode(g: Geometry, inode: Inode, allocated: boolean, repor
   }
   const formats = DATA_FORMATS[inode.type];
   if (formats === undefined) bad('mode', `0${mode.toString(8)}`, 'a known file type');
-  else if (!formats.includes(inode.format)) bad('format', inode.format, `one of ${formats.join(', ')}`);
+  else if (!formats.includes(inode.format))
+    bad('format', inode.format, `one of ${formats.join(', ')}, by its mode`);
   if (inode.size >= 2 ** 63) bad('size', inode.size, 'below 2^63');
   if ((inode.isDir || inode.type === S_IF.LNK) && inode.size === 0 && inode.nlink > 0)
     bad('size', 0, 'above 0 for a directory or symlink');
@@ -237,7 +240,43 @@ export function verifyInode(g: Geometry, inode: Inode, allocated: boolean, repor
   if (inode.isReflink && !inode.isRegular)
     bad('flags2', hex(inode.flags2), 'the reflink flag only on regular files');
   if (inode.flags & 0x8000) bad('flags', hex(inode.flags), 'bit 15 clear');
+  if (inode.flags & DIFLAG.REALTIME)
+    bad('flags', hex(inode.flags), 'no realtime flag without a realtime device');
+  verifyHints(g, inode, bad);
+  verifyLinks(g, inode, bad);
   return ok;
+}
+
+type Bad = (field: string, value: number | string, expected: string) => void;
+
+/** Longest extent size hint (XFS_MAX_BMBT_EXTLEN). */
+const MAX_HINT = 2 ** 21 - 1;
+
+/** Extent size hints stand exactly where their flags do, for files and directories (xfs_inode_buf.c). */
+function verifyHints(g: Geometry, inode: Inode, bad: Bad): void {
+  const { flags, extsize, cowextsize } = inode;
+  const hinted = (flags & (DIFLAG.EXTSIZE | DIFLAG.EXTSZINHERIT)) !== 0;
+  const limit = Math.min(MAX_HINT, Math.floor(g.agblocks / 2));
+  if ((flags & DIFLAG.EXTSIZE) !== 0 && !inode.isRegular)
+    bad('flags', hex(flags), 'the extsize flag only on regular files');
+  if ((flags & DIFLAG.EXTSZINHERIT) !== 0 && !inode.isDir)
+    bad('flags', hex(flags), 'the extszinherit flag only on directories');
+  if (hinted ? extsize === 0 || extsize > limit : extsize !== 0)
+    bad('extsize', extsize, hinted ? `1 to ${limit} by its flags` : '0 without a flag for it in flags');
+  const cow = (inode.flags2 & DIFLAG2.COWEXTSIZE) !== 0;
+  if (cow && !inode.isRegular && !inode.isDir)
+    bad('flags2', hex(inode.flags2), 'the cowextsize flag only on files and directories');
+  if (cow ? cowextsize === 0 || cowextsize > limit : cowextsize !== 0)
+    bad('cowextsize', cowextsize, cow ? `1 to ${limit} by flags2` : '0 without its flag in flags2');
+}
+
+/** An inode with names is on no unlinked list; one without may name the next on its list. */
+function verifyLinks(g: Geometry, inode: Inode, bad: Bad): void {
+  const next = inode.nextUnlinked;
+  if (next === NULLAGINO) return;
+  if (inode.nlink > 0) bad('next_unlinked', next, 'null: nlinkv2 says it has names');
+  else if (!isInoInRange(g, inoOf(g, agnoOfIno(g, inode.ino), next)))
+    bad('next_unlinked', next, 'null or an inode of the AG');
 }
 
 function verifyExtentCounts(
@@ -254,9 +293,9 @@ function verifyExtentCounts(
     bad('nextents', n, `at most ${g.dblocks}, the filesystem's blocks`);
   const inline = Math.floor(inode.dataSize / 16);
   if (inode.format === FORK_FORMAT.EXTENTS && n > inline)
-    bad('nextents', n, `at most ${inline} in the inode itself`);
+    bad('nextents', n, `at most ${inline} in extents format, in the inode itself`);
   if (inode.format === FORK_FORMAT.BTREE && n <= inline)
-    bad('nextents', n, `more than ${inline}: fewer fit the inode, without a btree`);
+    bad('nextents', n, `more than ${inline} in btree format: fewer fit the inode itself`);
   if (inode.format === FORK_FORMAT.LOCAL) {
     if (n !== 0) bad('nextents', n, '0 in local format');
     if (inode.size > inode.dataSize) bad('size', inode.size, `at most ${inode.dataSize} in local format`);
@@ -265,10 +304,10 @@ function verifyExtentCounts(
   const ainline = Math.floor(inode.attrSize / 16);
   if (inode.hasAttrFork) {
     if (inode.aformat === FORK_FORMAT.EXTENTS && an > ainline)
-      bad('naextents', an, `at most ${ainline} in the inode itself`);
+      bad('naextents', an, `at most ${ainline} by aformat 2, in the inode itself`);
     if (inode.aformat === FORK_FORMAT.BTREE && an <= ainline)
-      bad('naextents', an, `more than ${ainline}: fewer fit the inode, without a btree`);
-    if (inode.aformat === FORK_FORMAT.LOCAL && an !== 0) bad('naextents', an, '0 in local format');
+      bad('naextents', an, `more than ${ainline} by aformat 3: fewer fit the inode itself`);
+    if (inode.aformat === FORK_FORMAT.LOCAL && an !== 0) bad('naextents', an, '0 by aformat 1, local');
   } else if (an !== 0) bad('naextents', an, '0 without an attribute fork');
 }
 
