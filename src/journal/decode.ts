@@ -269,8 +269,12 @@ export function* checkedRecords(
 ): Generator<LogRecord> {
   const { device } = state;
   try {
+    let fmt: number | undefined;
     for (const record of walkRecords(device, from, to, reader)) {
       checkRecord(device, record);
+      fmt ??= record.fmt;
+      if (record.fmt !== fmt)
+        throw new LogError(record.lsn, `log format is ${record.fmt}, that of the records before is ${fmt}`);
       unpackRecord(record);
       yield record;
     }

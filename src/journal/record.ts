@@ -6,6 +6,7 @@
 import { crc32c } from '../format/checksum.js';
 import {
   BBSIZE,
+  formatLsn,
   headerBlocks,
   LOG_EXTENDED_HEADER,
   LOG_RECORD_CRC_SIZE,
@@ -188,6 +189,9 @@ export function checkRecord(device: LogDevice, record: LogRecord): void {
   if (!recordCrcHolds(record)) throw new LogError(where, 'the checksum of the record is wrong');
   if (record.fmt !== XLOG_FMT.LINUX_LE && record.fmt !== XLOG_FMT.LINUX_BE)
     throw new LogError(where, `log format is ${record.fmt}, expected 1 (little-endian) or 2 (big-endian)`);
+  // Linux does not ask, and would stamp what it replays with whatever stands there.
+  if (record.lsn.block !== record.block || record.lsn.cycle !== record.cycle)
+    throw new LogError(where, `the record says it is LSN ${formatLsn(record.lsn)}`);
   if (!sameUuid(device, record.headers))
     throw new LogError(
       where,
