@@ -34,6 +34,8 @@ export const VERSION_BITS = {
   SECTOR: 0x0800,
   EXTFLG: 0x1000,
   DIRV2: 0x2000,
+  /** Directories that ignore case (mkfs.xfs -n version=ci). */
+  BORG: 0x4000,
   MOREBITS: 0x8000,
 } as const;
 export const FEATURES2 = {
@@ -277,6 +279,7 @@ export function unsupportedFeatures(sector: Uint8Array): string[] {
   unknown('log-incompat', v.getUint32(AT.features_log_incompat), LOG_INCOMPAT);
   if (incompat & INCOMPAT.ZONED) out.push('zoned realtime device');
   if (incompat & INCOMPAT.ZONE_GAPS) out.push('zoned realtime device with gaps');
+  if (v.getUint16(AT.versionnum) & VERSION_BITS.BORG) out.push('case-insensitive names (ascii-ci)');
   if (getU64(v, AT.rblocks) > 0) out.push('realtime device');
   if (getU64(v, AT.logstart) === 0) out.push('external log device');
   return out;

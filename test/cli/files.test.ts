@@ -19,6 +19,7 @@ import { populated } from '../support/cache.js';
 import { programArgs, xfsimg } from '../support/cli.js';
 import { mount, unmount } from '../support/mount.js';
 import { copyImage, oracle, run, sha256, tmpdir } from '../support/oracle.js';
+import { mkfs } from '../support/populate.js';
 import { describeTree, type Tree, type TreeNode } from '../support/tree.js';
 
 const needed = oracle('mount', 'mkfs.xfs', 'xfs_io', 'setfattr', 'getfattr', 'find', 'ls');
@@ -395,6 +396,14 @@ function firstDifference(a: string, b: string): string {
   const at = ours.findIndex((line, i) => line !== theirs[i]);
   return `line ${at + 1}: ${JSON.stringify(ours[at])}, Linux says ${JSON.stringify(theirs[at])}`;
 }
+
+test('a filesystem whose names ignore case is refused by name', oracle('mkfs.xfs'), () => {
+  const image = mkfs(join(tmpdir(), 'ci'), { args: ['-n', 'version=ci'] });
+  const { status, stdout, stderr } = xfsimg(['ls', image]);
+  assert.equal(status, 2);
+  assert.equal(stdout, '');
+  assert.match(stderr, /does not support: case-insensitive names/);
+});
 
 describe('damage in the way', needed, () => {
   const damaged = (
