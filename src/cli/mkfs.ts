@@ -3,8 +3,9 @@ import { type Command, Option } from 'commander';
 import type { MkfsRefusal } from '../mkfs/error.js';
 import { CliError, EXIT } from './errors.js';
 import { addImageOptions, type ImageOptions } from './image.js';
+import { addPopulateOptions, type PopulateFlags, populateFrom } from './mkfs-populate.js';
 
-interface MkfsFlags extends ImageOptions {
+interface MkfsFlags extends ImageOptions, PopulateFlags {
   b?: string[];
   d?: string[];
   i?: string[];
@@ -27,6 +28,8 @@ const EXIT_OF: Record<MkfsRefusal, number> = {
   exists: EXIT.FAILED,
   'in-use': EXIT.UNUSABLE,
   image: EXIT.FAILED,
+  space: EXIT.FAILED,
+  source: EXIT.FAILED,
 };
 
 /** The same group may be given several times: `-d agcount=4 -d su=64k,sw=2`. */
@@ -59,6 +62,7 @@ export function register(program: Command): void {
     .option('-N, --dry-run', 'print the geometry and write nothing')
     .option('-K, --keep', 'do not discard old contents')
     .option('-q, --quiet', 'do not print the geometry');
+  addPopulateOptions(command);
   addImageOptions(command);
   command.action(async (path: string, flags: MkfsFlags) => {
     const [{ mkfs }, { parseOptions }, { MkfsError }] = await Promise.all([
@@ -67,8 +71,10 @@ export function register(program: Command): void {
       import('../mkfs/error.js'),
     ]);
     try {
-      const values = parseOptions(flags, { size: flags.size, label: flags.label });
-      const { report, warnings } = await mkfs(path, {
+      const auto = flags.size?.startsWith('auto') ? flags.size : undefined;
+      const size = auto === undefined ? flags.size : undefined;
+      const values = parseOptions(flags, { size, label: flags.label });
+      const options = {
         ...values,
         profile: flags.profile,
         reproducible: flags.reproducible,
@@ -77,7 +83,8 @@ export function register(program: Command): void {
         keep: flags.keep,
         offset: flags.offset,
         partition: flags.partition,
-      });
+      };
+      const { report, warnings } = await (populateFrom(path, options, flags, auto) ?? mkfs(path, options));
       for (const warning of warnings) process.stderr.write(`xfsimg: ${warning}\n`);
       if (!flags.quiet || flags.dryRun) process.stdout.write(report);
     } catch (error) {

@@ -7,7 +7,11 @@ export type MkfsRefusal =
   /** Mounted or attached to a loop device. */
   | 'in-use'
   /** The image cannot be opened, sized or written. */
-  | 'image';
+  | 'image'
+  /** The files to be put in do not fit. */
+  | 'space'
+  /** The files to be put in cannot be read or held. */
+  | 'source';
 
 export class MkfsError extends Error {
   readonly kind: MkfsRefusal;

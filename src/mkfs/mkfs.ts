@@ -59,7 +59,7 @@ const ZERO_CHUNK = 2 ** 20;
  *   opened or written. Nothing has been written then, except after an I/O error.
  */
 export async function mkfs(path: string, options: MkfsOptions): Promise<MkfsResult> {
-  const values = await validated(options);
+  const values = await valuesOf(options);
   const base = chooseProfile(options.profile);
   const target = examine(path, values, options);
   const layout = planLayout(values, base, target.bytes);
@@ -93,14 +93,15 @@ export async function mkfs(path: string, options: MkfsOptions): Promise<MkfsResu
   return result;
 }
 
-async function validated(options: MkfsOptions): Promise<OptionValues> {
+/** The plain options among all, checked. Throws MkfsError. */
+export async function valuesOf(options: MkfsOptions): Promise<OptionValues> {
   const { profile, force, dryRun, keep, reproducible, offset, partition, time, ...values } = options;
   // zod is loaded when a filesystem is made, not with the library.
   const { validateOptions } = await import('./schema.js');
   return validateOptions(values);
 }
 
-function chooseProfile(name: string | undefined): typeof DEFAULT_FEATURES {
+export function chooseProfile(name: string | undefined): typeof DEFAULT_FEATURES {
   if (name === undefined) return DEFAULT_FEATURES;
   const profile = Object.hasOwn(PROFILES, name) ? PROFILES[name] : undefined;
   if (profile === undefined)
@@ -235,7 +236,8 @@ function checkHints(o: OptionValues, l: Layout): void {
       throw badOption(`${flag}=${value}: must be from 0 to ${most} blocks`);
 }
 
-function chooseTime(options: MkfsOptions): Timespec {
+/** Time of what is made: as asked for, SOURCE_DATE_EPOCH, now. Throws MkfsError. */
+export function chooseTime(options: MkfsOptions): Timespec {
   if (options.time !== undefined) return options.time;
   const epoch = process.env.SOURCE_DATE_EPOCH;
   if (epoch !== undefined && epoch !== '') {

@@ -228,6 +228,6 @@ export class Space {
 
 export const noSpace = (want: number): MkfsError =>
   new MkfsError(
-    'image',
+    'space',
     `the filesystem is full: no room for ${want} more ${want === 1 ? 'block' : 'blocks'}; make it larger, or let --size auto fit it to the files`,
   );

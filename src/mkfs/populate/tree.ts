@@ -8,7 +8,7 @@ import { S_IF, S_IFMT } from '../../format/dinode.js';
 import { MkfsError } from '../error.js';
 
 /** A file cannot be taken in: what, and why. */
-export const sourceError = (message: string): MkfsError => new MkfsError('image', message);
+export const sourceError = (message: string): MkfsError => new MkfsError('source', message);
 
 /** An attribute by its full name: "user.comment", "system.posix_acl_access". */
 export interface SourceXattr {
@@ -129,6 +129,29 @@ export class SourceTree {
     this.targetStart[i] = this.#store(target);
     this.targetLength[i] = target.length;
     this.size[i] = target.length;
+  }
+
+  /** Makes row `to` a file of its own with all that row `from` has but its name. */
+  copyRow(from: number, to: number): void {
+    this.link[to] = -1;
+    for (const column of [
+      this.mode,
+      this.uid,
+      this.gid,
+      this.size,
+      this.mtime,
+      this.mtimeNsec,
+      this.atime,
+      this.atimeNsec,
+      this.rdev,
+      this.handle,
+      this.sparse,
+      this.targetStart,
+      this.targetLength,
+    ])
+      column[to] = column[from];
+    const xattrs = this.xattrs.get(from);
+    if (xattrs !== undefined) this.xattrs.set(to, xattrs);
   }
 
   name(i: number): Uint8Array {

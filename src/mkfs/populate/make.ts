@@ -1,0 +1,183 @@
+/** mkfs with contents: from a source's name to a filled image. */
+import { createHash } from 'node:crypto';
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, unlinkSync } from 'node:fs';
+import { isTarHeader, TAR_BLOCK } from '../../format/tar.js';
+import { openSource } from '../../image/open.js';
+import { badOption, MkfsError } from '../error.js';
+import { chooseProfile, chooseTime, type MkfsOptions, type MkfsResult, mkfs, valuesOf } from '../mkfs.js';
+import { openDirectory } from './directory.js';
+import { type PopulateOptions, type PopulateStats, populate } from './populate.js';
+import { openProto } from './proto.js';
+import { applyRules, type Rules } from './rules.js';
+import { smallestSize } from './size.js';
+import { openTar } from './tar.js';
+import type { SourceTree, TreeSource } from './tree.js';
+
+export interface MakeOptions {
+  /** Directory, tar archive ("-": one on stdin), or protofile. */
+  readonly source: string;
+  readonly rules?: Rules;
+  readonly dedupe?: PopulateOptions['dedupe'];
+  /** The size follows from the source, with this part of it free: 0.1 is 10 %. */
+  readonly auto?: number;
+  /** Leave what there is of an image that could not be filled. */
+  readonly keepPartial?: boolean;
+}
+
+export interface MakeResult extends MkfsResult {
+  readonly stats: PopulateStats;
+}
+
+/** Times a size found by counting may be raised where the files do not quite fit it. */
+const ATTEMPTS = 8;
+
+/** Makes and fills an image. Throws MkfsError; a file made by it is gone then, unless it is to be kept. */
+export async function makeFilled(
+  path: string,
+  mkfsOptions: MkfsOptions,
+  make: MakeOptions,
+): Promise<MakeResult> {
+  const epoch = process.env.SOURCE_DATE_EPOCH;
+  const reproducible = mkfsOptions.reproducible === true || (epoch !== undefined && epoch !== '');
+  const rules: Rules = {
+    ...make.rules,
+    clamp: epoch === undefined || epoch === '' ? undefined : chooseTime(mkfsOptions).sec,
+    dropAtime: reproducible,
+  };
+  const source = await openAny(path, make.source, rules);
+  try {
+    applyRules(source.tree, rules);
+    const filled = await fill(path, mkfsOptions, make, source, reproducible);
+    return { ...filled, warnings: [...filled.warnings, ...source.warnings] };
+  } finally {
+    source.close();
+  }
+}
+
+/** The same for a source that is open. */
+export async function fill(
+  path: string,
+  mkfsOptions: MkfsOptions,
+  make: Omit<MakeOptions, 'source' | 'rules'>,
+  source: TreeSource,
+  reproducible: boolean,
+): Promise<MakeResult> {
+  let options: MkfsOptions = mkfsOptions;
+  if (reproducible && options.uuid === undefined)
+    options = { ...options, uuid: treeUuid(source.tree, options) };
+  const populateOptions: PopulateOptions = {
+    dedupe: make.dedupe,
+    time: reproducible && process.env.SOURCE_DATE_EPOCH === undefined ? undefined : chooseTime(options),
+  };
+  if (make.auto === undefined) return once(path, options, populateOptions, make, source);
+  if (options.size !== undefined || options.dataSize !== undefined)
+    throw badOption('--size auto: another size is given too');
+  const values = await valuesOf(options);
+  const profile = chooseProfile(options.profile);
+  let saved = 0;
+  if (make.dedupe !== undefined) {
+    // How much is shared is only known once it has been.
+    const size = smallestSize(source, values, profile, make.auto, 0);
+    saved = (await once(path, { ...options, size }, populateOptions, make, source)).stats.sharedBlocks;
+    options = { ...options, force: true };
+  }
+  let size = smallestSize(source, values, profile, make.auto, saved);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await once(path, { ...options, size }, populateOptions, make, source);
+    } catch (error) {
+      if (!(error instanceof MkfsError) || error.kind !== 'space' || attempt === ATTEMPTS) throw error;
+      size += Math.max(2 ** 20, Math.ceil(size / 200 / 2 ** 20) * 2 ** 20);
+      options = { ...options, force: options.force || existsSync(path) };
+    }
+  }
+}
+
+async function once(
+  path: string,
+  options: MkfsOptions,
+  populateOptions: PopulateOptions,
+  make: { readonly keepPartial?: boolean },
+  source: TreeSource,
+): Promise<MakeResult> {
+  const isNew = !existsSync(path);
+  const result = await mkfs(path, options);
+  try {
+    const image = openSource(path, { ...options, write: true });
+    try {
+      return { ...result, stats: populate(image, source, populateOptions) };
+    } finally {
+      image.close();
+    }
+  } catch (error) {
+    if (isNew && !make.keepPartial) unlinkSync(path);
+    throw error;
+  }
+}
+
+async function openAny(image: string, name: string, rules: Rules): Promise<TreeSource> {
+  if (name === '-') return openTar(0, 'standard input', image, rules);
+  const missing = (error: unknown): MkfsError =>
+    new MkfsError('image', `${name}: ${(error as Error).message}`);
+  let isDirectory: boolean;
+  try {
+    isDirectory = statSync(name).isDirectory();
+  } catch (error) {
+    throw missing(error);
+  }
+  if (isDirectory) return openDirectory(name, rules);
+  let fd: number;
+  try {
+    fd = openSync(name, 'r');
+  } catch (error) {
+    throw missing(error);
+  }
+  if (!fstatSync(fd).isFile()) return openTar(fd, name, image, rules);
+  const head = Buffer.alloc(TAR_BLOCK);
+  const n = readSync(fd, head, 0, TAR_BLOCK, 0);
+  const packed = PACKED.find(([magic]) =>
+    head.subarray(0, magic.length).equals(Buffer.from(magic, 'latin1')),
+  );
+  if (packed !== undefined) {
+    closeSync(fd);
+    throw new MkfsError('image', `${name}: is packed: ${packed[1]} -dc ${name} | xfsimg mkfs ... -p -`);
+  }
+  if ((n === TAR_BLOCK && isTarHeader(head)) || (n > 0 && head.subarray(0, n).every((b) => b === 0)))
+    return openTar(fd, name, image, rules);
+  closeSync(fd);
+  return openProto(name, rules);
+}
+
+const PACKED: readonly (readonly [string, string])[] = [
+  ['\x1f\x8b', 'gzip'],
+  ['\x28\xb5\x2f\xfd', 'zstd'],
+  ['\xfd7zXZ\0', 'xz'],
+  ['BZh', 'bzip2'],
+];
+
+/** A UUID that follows from names and metadata: another tree, another filesystem. */
+function treeUuid(tree: SourceTree, options: MkfsOptions): string {
+  const hash = createHash('sha256');
+  const { order } = tree.children();
+  const row = new Float64Array(8);
+  const bytes = Buffer.from(row.buffer);
+  hash.update(options.label ?? '');
+  for (const i of [0, ...order]) {
+    row.set([
+      tree.mode[i],
+      tree.uid[i],
+      tree.gid[i],
+      tree.size[i],
+      tree.mtime[i],
+      tree.mtimeNsec[i],
+      tree.rdev[i],
+      tree.nameLength[i],
+    ]);
+    hash.update(bytes).update(tree.name(i));
+  }
+  const h = hash.digest();
+  // Version 8 (made by the application's own rule), variant 1.
+  h[6] = (h[6] & 0x0f) | 0x80;
+  h[8] = (h[8] & 0x3f) | 0x80;
+  return h.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
