@@ -125,7 +125,7 @@ export class Workout {
     switch (name) {
       case 'write':
       case 'unwritten': {
-        const e = engine.run((tx) => {
+        const e = this.#run((tx) => {
           const inode = engine.inode(ino);
           const { extents } = forkMap(tx, inode, 'data');
           const next = extents[indexAt(extents, offset)];
@@ -143,7 +143,7 @@ export class Workout {
       }
       case 'convert': {
         const written: number[] = [];
-        engine.run((tx) => {
+        this.#run((tx) => {
           const inode = engine.inode(ino);
           for (const e of forkMap(tx, inode, 'data').extents)
             for (let i = 0; i < e.blocks; i++)
@@ -157,7 +157,7 @@ export class Workout {
         return;
       }
       case 'punch':
-        engine.run((tx) => unmapExtent(tx, engine.inode(ino), 'data', offset, blocks));
+        this.#run((tx) => unmapExtent(tx, engine.inode(ino), 'data', offset, blocks));
         for (let i = 0; i < blocks; i++) model.delete(offset + i);
         return;
       case 'truncate':
@@ -173,7 +173,7 @@ export class Workout {
         this.#overwrite(file, offset, name === 'cow');
         return;
       case 'tmpfile': {
-        const made = engine.run((tx) => {
+        const made = this.#run((tx) => {
           const number = allocInode(tx, ino);
           const mode = S_IF.REG | 0o600;
           const inode = initInode(tx, number, { mode, nlink: 0, uid: 0, gid: 0, time: { sec: 1, nsec: 2 } });
@@ -194,11 +194,27 @@ export class Workout {
   /** Does away with the inodes that have no name. */
   tidy(): void {
     for (const ino of this.#tmp.splice(0))
-      this.engine.run((tx) => {
+      this.#run((tx) => {
         const inode = this.engine.inode(ino);
         removeUnlinked(tx, inode);
         freeInode(tx, inode);
       });
+  }
+
+  /** Runs an operation; now and then it is done, undone and then done again. */
+  #run<T>(work: (tx: Transaction) => T): T {
+    if (this.#random(8) === 0) {
+      const undone = new Error('undone');
+      try {
+        this.engine.run((tx) => {
+          work(tx);
+          throw undone;
+        });
+      } catch (error) {
+        if (error !== undone && !(error instanceof NoSpaceError)) throw error;
+      }
+    }
+    return this.engine.run(work);
   }
 
   #byte(file: number, offset: number): number {
@@ -230,7 +246,7 @@ export class Workout {
   #clone(from: number, to: number, offset: number, blocks: number): void {
     if (from === to) return;
     const { engine } = this;
-    const end = engine.run((tx) => {
+    const end = this.#run((tx) => {
       const source = engine.inode(this.#inos[from]);
       const target = engine.inode(this.#inos[to]);
       const { extents } = forkMap(tx, source, 'data');
@@ -265,18 +281,18 @@ export class Workout {
         inode.isReflink && firstShared(tx, agnoOfFsblock(g, old.fsblock), agbno, 1) !== undefined;
       return { old, shared };
     };
-    const what = engine.run(found);
+    const what = this.#run(found);
     if (what === undefined || !what.shared) return;
     const { old } = what;
     const near = old.fsblock;
-    const { fsblock, held } = engine.run((tx) => {
+    const { fsblock, held } = this.#run((tx) => {
       const got = allocAnywhere(tx, { near, min: 1, max: 1, left: 8 });
       if (staged) deferCowStaging(tx, got.fsblock, 1, true);
       return { fsblock: got.fsblock, held: staged ? undefined : holdExtent(tx, got.fsblock, 1) };
     });
     const now = { ...old, fsblock };
     this.#fill(now, file);
-    engine.run((tx) => {
+    this.#run((tx) => {
       const inode = engine.inode(ino);
       if (held === undefined) deferCowStaging(tx, fsblock, 1, false);
       else tx.done(held);
