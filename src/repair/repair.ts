@@ -13,9 +13,12 @@ import { openVolume } from '../volume/volume.js';
 import { type Examination, examine } from './examine.js';
 import type { Finding } from './finding.js';
 import { agfBtreeblks, agfField } from './observe/aglook.js';
+import { observe } from './observe/observe.js';
 import { rebuildAg } from './rebuild/ag.js';
+import { DirEdits } from './rebuild/dirs.js';
 import type { DuplicatePolicy } from './rebuild/inodes.js';
 import { InodeEdits } from './rebuild/inodes.js';
+import { LostFound } from './rebuild/lostfound.js';
 import { FreeSpace } from './rebuild/space.js';
 import { changes, writeOut } from './rebuild/writeout.js';
 
@@ -49,7 +52,7 @@ export class UnrepairedError extends Error {
 const isDamage = (f: Finding): boolean => f.severity === 'damage';
 
 /** Rounds of inode changes: a verdict can bring another to light, and none needs many. */
-const MAX_ROUNDS = 4;
+const MAX_ROUNDS = 12;
 
 /**
  * Repairs the filesystem in `target`, whose log has nothing to replay. Throws UnrepairedError, and NoSpaceError
@@ -63,12 +66,24 @@ export function repair(target: Source, options: RepairOptions): RepairResult {
   const { g } = first.observation.volume;
 
   let state = first;
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    const edits = new InodeEdits(state.observation, state.judgement, options.onDuplicate);
-    if (edits.size === 0) break;
-    const pages = overlay.dirtyPages;
-    edits.apply(state.observation.volume, new FreeSpace(state.observation));
-    if (overlay.dirtyPages === 0 && pages === 0) break;
+  for (let round = 0; round < MAX_ROUNDS && state.findings.some(isDamage); round++) {
+    const { observation, judgement } = state;
+    const { volume } = observation;
+    const space = new FreeSpace(observation);
+    const lostFound = new LostFound(observation);
+    // Forks before directories before link counts: each is read through the one before.
+    const edits = new InodeEdits(observation, judgement, options.onDuplicate);
+    if (edits.size === 0) {
+      const dirs = new DirEdits(observation, state.findings);
+      if (dirs.size > 0) dirs.apply(volume, space, lostFound);
+      else edits.addLinks(state.findings);
+      if (dirs.size === 0 && edits.size === 0) break;
+    }
+    if (edits.size > 0) edits.apply(volume, space, lostFound);
+    if (edits.copies) {
+      const now = observe(openVolume(overlay));
+      for (const agno of space.touched) rebuildAg(now, agno);
+    }
     state = look(overlay, options);
   }
   // Every AG that any finding concerned, before or after, gets new trees.

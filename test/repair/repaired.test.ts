@@ -3,14 +3,15 @@
  * never another's, what the rmap btree still knew is back, and a second repair writes nothing.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { openSource } from '../../src/image/open.js';
 import { type RepairOptions, repair } from '../../src/repair/repair.js';
 import { withMount } from '../support/mount.js';
 import { oracle, sha256, xfsRepairClean } from '../support/oracle.js';
-import { type Base, forge, makeBase } from './base.js';
+import { bmap } from '../support/xfsdb.js';
+import { type Base, blockOf, forge, makeBase } from './base.js';
 import { FORGERIES, RMAP_FORGERIES } from './forgeries.js';
 
 function repaired(image: string, onDuplicate: RepairOptions['onDuplicate']) {
@@ -63,7 +64,7 @@ for (const rmapbt of [true, false]) {
       test('a clean image stays byte for byte what it was', () => {
         const image = forge(base, []);
         const before = sha256(image);
-        assert.equal(repaired(image, 'clear').written, 0);
+        assert.equal(repaired(image, 'quarantine').written, 0);
         assert.equal(sha256(image), before);
       });
 
@@ -73,16 +74,50 @@ for (const rmapbt of [true, false]) {
         test(forgery.name, () => {
           const image = forge(base, forgery.make(base));
           const damage = rmapbt ? forgery.rmap : forgery.plain;
-          const { written } = repaired(image, 'clear');
+          const { written } = repaired(image, 'quarantine');
           assert.equal(written > 0, damage.length > 0);
           xfsRepairClean(image);
-          assert.equal(repaired(image, 'clear').written, 0, 'a second repair writes nothing');
+          assert.equal(repaired(image, 'quarantine').written, 0, 'a second repair writes nothing');
           for (const [name, shown] of contents(base, image)) {
             assert.ok(isOwn(base, name, shown), `${name} shows ${shown}`);
             if (rmapbt && !forgery.loses) assert.ok(!shown.includes('zeros'), `${name} has lost bytes`);
           }
         });
       }
+
+      if (rmapbt) return;
+      const undecided = FORGERIES.find((f) => f.plain.includes('duplicate.undecided'))!;
+
+      test('quarantine: the blocks are in lost+found for root alone, the files have holes there', () => {
+        const image = forge(base, undecided.make(base));
+        repaired(image, 'quarantine');
+        withMount(image, (root) => {
+          const [name, ...rest] = readdirSync(join(root, 'lost+found'));
+          assert.deepEqual(rest, []);
+          assert.equal(name, `quarantine-ag0-block${blockOf(base, 'victim')}`);
+          const path = join(root, 'lost+found', name);
+          const { mode, uid, size } = statSync(path);
+          assert.deepEqual({ mode: mode & 0o7777, uid, size }, { mode: 0o600, uid: 0, size: 10 * 4096 });
+          assert.equal(statSync(join(root, 'lost+found')).mode & 0o7777, 0o700);
+          assert.match(readFileSync(path, 'latin1'), /^(\|victim)+/);
+          for (const file of ['victim', 'same'])
+            assert.ok(readFileSync(join(root, file)).every((b) => b === 0));
+          // The filesystem is fit to go on with.
+          for (let i = 0; i < 500; i++) writeFileSync(join(root, `new${i}`), `${i}`.repeat(3000));
+        });
+        xfsRepairClean(image);
+      });
+
+      test('clone: every claimant has the bytes for itself', () => {
+        const image = forge(base, undecided.make(base));
+        repaired(image, 'clone');
+        xfsRepairClean(image);
+        const shown = contents(base, image);
+        assert.equal(shown.get('victim'), 'victim');
+        assert.equal(shown.get('same'), 'victim');
+        const [a, b] = ['victim', 'same'].map((file) => bmap(image, base.ino.get(file)!)[0].startblock);
+        assert.notEqual(a, b);
+      });
     },
   );
 }

@@ -2,15 +2,18 @@
 import { buildFork, ExtentColumns } from '../../build/fork.js';
 import { sealCrc } from '../../format/checksum.js';
 import { DIFLAG2, DINODE, DINODE64, dinodeIsNrext64, FORK_FORMAT } from '../../format/dinode.js';
+import { FTYPE } from '../../format/dir.js';
 import { agnoOfIno, fsblockOf, fsblockOffset, inodeOffset } from '../../format/geometry.js';
 import { setU64 } from '../../format/structure.js';
 import { type ForkName, walkExtents, walkForkBlocks } from '../../volume/fork.js';
 import { readInode } from '../../volume/inode.js';
 import { bytesOf, type Volume } from '../../volume/volume.js';
+import type { Finding } from '../finding.js';
 import type { Judgement } from '../judge/judge.js';
 import { CLAIM } from '../observe/columns.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
+import type { LostFound } from './lostfound.js';
 import type { FreeSpace } from './space.js';
 
 interface Piece {
@@ -46,6 +49,8 @@ export class InodeEdits {
   readonly #o: Observation;
   readonly #policy: DuplicatePolicy;
   readonly #edits = new Map<number, Edit>();
+  /** Undecided runs whose blocks go to lost+found. */
+  readonly #quarantine: { agno: number; start: number; blocks: number }[] = [];
   /** Copies to make before anything changes: an undecided run, claimant by claimant. */
   readonly #copies: Copy[] = [];
 
@@ -53,6 +58,8 @@ export class InodeEdits {
     this.#o = o;
     this.#policy = policy;
     for (const { run, verdict } of judgement.runs) {
+      if (policy === 'quarantine' && verdict.claims.includes('undecided'))
+        this.#quarantine.push({ agno: run.agno, start: run.start, blocks: run.blocks });
       run.claims.forEach((c, i) => {
         if (c.slot < 0 || c.info & CLAIM.BMBT) return;
         const lost = verdict.claims[i] === 'corrupt' || verdict.claims[i] === 'undecided';
@@ -86,9 +93,14 @@ export class InodeEdits {
       if (f.code === 'data-fork.value') this.#of(f.ino).rewrite.add('data');
       else if (f.code === 'attr-fork.value') this.#of(f.ino).rewrite.add('attr');
       else if (f.code === 'inode.blocks') this.#of(f.ino).count = true;
-      else if (f.code === 'inode.links') this.#of(f.ino).nlink = linksOf(o, f.ino);
       else if (f.code === 'reflink.flag-unneeded') this.#of(f.ino).reflink ??= false;
     }
+  }
+
+  /** Sets the link counts that findings call wrong: to be asked for when the directories are right. */
+  addLinks(findings: readonly Finding[]): void {
+    for (const f of findings)
+      if (f.code === 'inode.links' && f.ino !== undefined) this.#of(f.ino).nlink = linksOf(this.#o, f.ino);
   }
 
   #of(ino: number): Edit {
@@ -105,12 +117,20 @@ export class InodeEdits {
     return edit;
   }
 
+  /** Whether data is copied: to blocks that are free until the AG's trees say otherwise. */
+  get copies(): boolean {
+    return this.#copies.length > 0;
+  }
+
   get size(): number {
     return this.#edits.size;
   }
 
   /** Writes the changed inodes, and the blocks of their forks, through `volume`. */
-  apply(volume: Volume, space: FreeSpace): void {
+  apply(volume: Volume, space: FreeSpace, lostFound: LostFound): void {
+    for (const { agno, start, blocks } of this.#quarantine)
+      lostFound.addFile(volume, space, `quarantine-ag${agno}-block${start}`, agno, start, blocks);
+    lostFound.write(volume, space);
     for (const copy of this.#copies) this.#copy(volume, space, copy);
     for (const [ino, edit] of this.#edits) applyEdit(volume, space, ino, edit, this.#isDoubtful(ino));
   }
@@ -138,10 +158,10 @@ const forkOf = (info: number): ForkName => (info & CLAIM.ATTR ? 'attr' : 'data')
 function linksOf(o: Observation, ino: number): number {
   const { table } = o;
   const slot = table.slot(ino);
-  if (table.type[slot] !== 2) return table.entries[slot];
+  if (table.type[slot] !== FTYPE.DIR) return table.entries[slot];
   let links = 2;
   for (let s = 0; s < table.heldBy.length; s++)
-    if (table.heldBy[s] === slot && table.type[s] === 2 && table.flags[s] & SLOT.USED) links++;
+    if (table.heldBy[s] === slot && table.type[s] === FTYPE.DIR && table.flags[s] & SLOT.USED) links++;
   return links;
 }
 

@@ -23,6 +23,8 @@ export interface Run {
 export class FreeSpace {
   readonly #g: Geometry;
   readonly #ags: Run[][];
+  /** AGs blocks were taken from. */
+  readonly touched = new Set<number>();
 
   constructor(o: Observation) {
     this.#g = o.volume.g;
@@ -35,6 +37,7 @@ export class FreeSpace {
     let room = 0;
     for (const r of runs) room += r.blocks;
     if (room < count) return undefined;
+    this.touched.add(agno);
     const out: Run[] = [];
     let left = count;
     // One run that holds all is worth more than the largest: the least that does.
