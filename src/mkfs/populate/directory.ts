@@ -96,6 +96,11 @@ export class DirectorySource implements TreeSource {
     rows.forEach((row, i) => {
       const found = runs?.[i];
       if (found === undefined) return;
+      // Not written back yet, or packed by its filesystem: fewer blocks, but no hole.
+      if (found.length === 2 && found[0] === 0 && found[1] >= this.tree.size[row]) {
+        this.tree.sparse[row] = SPARSE.NO;
+        return;
+      }
       this.tree.sparse[row] = SPARSE.MAPPED;
       this.#runs.set(row, found);
     });

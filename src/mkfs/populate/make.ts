@@ -158,11 +158,13 @@ const PACKED: readonly (readonly [string, string])[] = [
 /** A UUID that follows from names and metadata: another tree, another filesystem. */
 function treeUuid(tree: SourceTree, options: MkfsOptions): string {
   const hash = createHash('sha256');
-  const { order } = tree.children();
+  const { order, first } = tree.children();
   const row = new Float64Array(8);
   const bytes = Buffer.from(row.buffer);
   hash.update(options.label ?? '');
-  for (const i of [0, ...order]) {
+  // By paths, not by rows: those are in the order files were met in.
+  const stack = [0];
+  for (let i = stack.pop(); i !== undefined; i = stack.pop()) {
     row.set([
       tree.mode[i],
       tree.uid[i],
@@ -174,6 +176,7 @@ function treeUuid(tree: SourceTree, options: MkfsOptions): string {
       tree.nameLength[i],
     ]);
     hash.update(bytes).update(tree.name(i));
+    for (let k = first[i]; k < first[i + 1]; k++) stack.push(order[k]);
   }
   const h = hash.digest();
   // Version 8 (made by the application's own rule), variant 1.

@@ -342,7 +342,7 @@ class Populate {
   ): void {
     const { blocksize } = this.#g;
     const count = bytes.length / blocksize;
-    const hold = Math.max(count, Math.min(Math.ceil(left / blocksize), PIECE / blocksize));
+    const hold = Math.max(count, Math.ceil(left / blocksize));
     this.#dataBlocks += count;
     for (let done = 0; done < count; ) {
       const last = list.count - 1;
