@@ -1,0 +1,113 @@
+/** What `npm pack` makes, installed as users install it. */
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { npm, sources, top } from './support/built.js';
+import { run, tmpdir } from './support/oracle.js';
+
+interface Packed {
+  filename: string;
+  size: number;
+  files: { path: string }[];
+}
+
+const MIB = 2 ** 20;
+
+describe('the package', () => {
+  let folder: string;
+  let packed: Packed;
+  let tarball: string;
+  const bin = (name: string): string => join(top, 'node_modules/.bin', name);
+
+  before(() => {
+    folder = sources();
+    // With its build, as it is published.
+    const { stdout } = npm(['pack', '--json', '--loglevel=error'], { cwd: folder });
+    const told: unknown = JSON.parse(stdout.slice(stdout.search(/^[[{]/m)));
+    packed = (Array.isArray(told) ? told : Object.values(told as object))[0] as Packed;
+    tarball = join(folder, packed.filename);
+  });
+
+  test('is small and holds what is needed alone', () => {
+    const files = packed.files.map((f) => f.path);
+    assert.ok(statSync(tarball).size < MIB, `${statSync(tarball).size} bytes`);
+    assert.equal(statSync(tarball).size, packed.size);
+    for (const path of files)
+      assert.match(path, /^(bin\/|dist\/|man\/|package\.json$|(README|DESIGN|CHANGELOG)\.md$|LICENSE$)/);
+    const notDeclared = files.filter((f) => f.startsWith('dist/') && !/^dist\/types\/.*\.d\.ts$/.test(f));
+    assert.deepEqual(notDeclared.toSorted(), ['dist/index.js', 'dist/xfsimg.cjs']);
+    assert.ok(!files.some((f) => /\.test\.|(^|\/)test\/|fixtures/.test(f)));
+    for (const page of readdirSync(join(top, 'man'))) assert.ok(files.includes(`man/${page}`), page);
+  });
+
+  test('installs globally: the command runs, the man pages are in place', () => {
+    const prefix = tmpdir();
+    const env = { npm_config_prefix: prefix };
+    npm(['install', '--global', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', tarball], {
+      env,
+    });
+    const xfsimg = join(prefix, 'bin/xfsimg');
+    const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8'));
+    assert.equal(run(xfsimg, ['--version']).stdout, `${version}\n`);
+    const image = join(prefix, 'new.img');
+    run(xfsimg, ['mkfs', image, '--size', '64m', '-L', 'packed', '-q']);
+    assert.equal(
+      run(xfsimg, ['info', image, '--columns', 'value', '--no-header']).stdout.includes('packed'),
+      true,
+    );
+    assert.match(run(xfsimg, ['ls', '-la', image]).stdout, /^d.* \.$/m);
+    run(xfsimg, ['repair', image, '-n']);
+    assert.match(run(xfsimg, ['schema', 'refcount']).stdout, /"agbno"/);
+    assert.match(run(xfsimg, ['info', image, '--format', 'table']).stdout, /│/);
+    assert.deepEqual(
+      readdirSync(join(prefix, 'share/man/man1')).toSorted(),
+      readdirSync(join(top, 'man')).toSorted(),
+    );
+  });
+
+  test('is a library with types', () => {
+    const user = tmpdir();
+    const at = join(user, 'node_modules/xfsimg');
+    mkdirSync(at, { recursive: true });
+    run('tar', ['-xzf', tarball, '-C', at, '--strip-components=1']);
+    writeFileSync(join(user, 'package.json'), '{"type":"module"}');
+    writeFileSync(
+      join(user, 'user.ts'),
+      `import { type Features, MemorySource, openVolume, UnsupportedError } from 'xfsimg';
+let said = '';
+try {
+  const features: Features = openVolume(new MemorySource(new Uint8Array(4096))).g.features;
+  said = String(features.reflink);
+} catch (error) {
+  said = error instanceof UnsupportedError ? error.message : 'something else';
+}
+console.log(said);
+// @ts-expect-error a source has no such method
+new MemorySource(new Uint8Array(1)).nonsense();
+`,
+    );
+    for (const [module, moduleResolution] of [
+      ['nodenext', 'nodenext'],
+      ['esnext', 'bundler'],
+    ]) {
+      // Without Node's types, and with ours checked themselves.
+      const compilerOptions = {
+        ...{ module, moduleResolution, target: 'es2022', lib: ['es2023', 'dom'], types: [] },
+        ...{ strict: true, noEmit: true, skipLibCheck: false },
+      };
+      writeFileSync(join(user, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['user.ts'] }));
+      run(bin('tsc'), ['-p', user]);
+    }
+    const program = `
+      import { MemorySource, openVolume } from 'xfsimg';
+      try { openVolume(new MemorySource(new Uint8Array(4096))) } catch (error) { console.log(error.name) }`;
+    const ran = run(process.execPath, ['--input-type=module', '-e', program], { cwd: user });
+    assert.equal(ran.stdout, 'UnsupportedError\n');
+  });
+
+  test('publint and arethetypeswrong have nothing to say', () => {
+    run(bin('publint'), [tarball, '--strict']);
+    run(bin('attw'), [tarball, '--profile', 'esm-only', '--no-color']);
+  });
+});
