@@ -103,12 +103,14 @@ async function main(): Promise<number> {
       count(profile);
       let line: string;
       let good = false;
+      let rare = false;
       try {
         const { result, differences, asLinux, milliseconds: took } = judge(image);
         good = differences.length === 0;
         const intents = Object.entries(result.intents).map(([kind, n]) => `${kind} ${n}`);
         for (const [kind, n] of Object.entries(result.intents)) count(`open ${kind}`, n);
-        if (intents.length > 0) count('images with open intents');
+        rare = intents.length > 0;
+        if (rare) count('images with open intents');
         if (result.clean) count('clean logs');
         if (result.unlinked > 0) count('images with unlinked inodes');
         if (result.cowBlocks > 0) count('images with CoW staging');
@@ -132,7 +134,8 @@ async function main(): Promise<number> {
       console.log(
         `${good ? 'same' : 'DIFFERS'} ${image} ${profile} ${flushlog ? 'flushed' : 'cut'} ${operations} ops: ${line}`,
       );
-      if (good && values.keep === undefined) rmSync(image);
+      // What differs is kept, and what is rare: --keep says where.
+      if (good && !rare) rmSync(image);
     }
   } finally {
     load.close();
