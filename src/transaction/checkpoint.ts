@@ -144,10 +144,10 @@ export class Checkpoints {
     if (regions.length > 0) {
       let bytes = 0;
       for (const region of regions) bytes += region.length;
-      if (this.#log.space(regions.length, bytes) > this.#log.free)
-        throw new Error('a transaction does not fit into the log');
       // An empty log begins with what is written now.
       this.#log.tail = this.#oldest(lsn);
+      if (this.#log.space(regions.length, bytes) > this.#log.free)
+        throw new Error('a transaction does not fit into the log');
       this.#log.checkpoint(regions);
       this.#source.sync();
       this.counts.checkpoints++;

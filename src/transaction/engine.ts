@@ -3,7 +3,7 @@
  *
  * `Engine` is the one object: it holds the metadata buffers, the log and what is collected for it.
  *
- *     const engine = openEngine(source, volume, scanLog(source, volume.g));
+ *     const engine = new Engine(source, volume.g, scanLog(source, volume.g));
  *     engine.run((tx) => { ... });      // one operation: a transaction, and what it defers
  *     engine.close();                   // everything in place, counters, unmount record
  *
@@ -16,11 +16,12 @@
  *   - sharing: `tx.defer({ kind: 'refcount' ... })`, `firstShared` (refcount.ts)
  * and may `tx.defer` works of every kind (defer.ts), done in the order Linux does them.
  *
- * Recovery, after it has replayed a log that was not clean, uses
- *   - `engine.adopt(type, id, region, works)` for each intent without a done-item, then `engine.finish` with
- *     it, oldest first: an EFI is FreeWork with owner ANY_OWNER, a RUI RmapWork, a CUI RefcountWork, a BUI
- *     BmapWork (all in defer.ts)
- *   - `releaseCowStaging` and `freeUnlinkedInodes` (recovery.ts)
+ * Recovery (recovery/), after it has replayed a log that was not clean, uses
+ *   - `engine.adopt(type, id, region, lsn, works)` for each intent without a done-item, then `engine.finish`
+ *     with it, oldest first: an EFI is FreeWork with owner ANY_OWNER, a RUI RmapWork, a CUI RefcountWork, a
+ *     BUI BmapWork (all in defer.ts)
+ *   - `inactivate` for the inodes on unlinked lists, `firstCowStaging` and `deferCowStaging` for blocks held
+ *     for copies on write
  *   - `engine.close`, which sums up the superblock's counters and writes the unmount record
  *
  * How it gets to disk: commits collect in memory; `flush` writes one checkpoint of all of them (checkpoint.ts)

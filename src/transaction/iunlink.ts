@@ -60,11 +60,6 @@ export function firstUnlinked(tx: Transaction, agno: number, bucket: number): nu
   return agino === NULLAGINO ? undefined : inoOf(engine.g, agno, agino);
 }
 
-/** Empties a list that cannot be followed: what it held is leaked, for repair to find. */
-export function clearUnlinked(tx: Transaction, agno: number, bucket: number): void {
-  tx.put32(tx.engine.agi(agno), AGI.at.unlinked + bucket * 4, NULLAGINO);
-}
-
 function broken(ino: number, value: number, expected: string): never {
   throw new CorruptionError({ structure: 'agi', ino, field: 'unlinked', value, expected });
 }

@@ -3,7 +3,7 @@ import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FileSource } from '../../src/image/source.js';
 import { scanLog } from '../../src/journal/scan.js';
-import { recoverLog } from '../../src/transaction/recovery.js';
+import { recoverLog } from '../../src/transaction/recovery/recover.js';
 import { openVolume } from '../../src/volume/volume.js';
 import { withMount } from '../support/mount.js';
 import { run, tmpdir } from '../support/oracle.js';
@@ -119,7 +119,7 @@ function ours(image: string, intents: Record<string, number>): void {
     const { g } = openVolume(source);
     const state = scanLog(source, g);
     if (state.clean) return;
-    const done = recoverLog(source, g, state);
+    const done = recoverLog(source);
     if (!scanLog(source, g).clean) throw new Error('our recovery left a log to replay');
     for (const [name, n] of Object.entries(done.intents)) intents[name] = (intents[name] ?? 0) + n;
   } finally {
