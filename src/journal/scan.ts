@@ -320,6 +320,9 @@ function verifyTail(device: LogDevice, head: number, named: number, last: Record
   if (tail === undefined)
     throw new LogError(device.lsnOf(named), `no record from the tail, block ${named}, on`);
   const reach = Math.ceil((XLOG_MAX_ICLOGS * last.size) / BBSIZE);
+  // Linux goes on from the next record wherever that is, and would leave out what is missing here.
+  if (tail !== named && distance(device, head, named) > reach)
+    throw new LogError(device.lsnOf(named), 'there is no record where the tail is');
   for (;;) {
     const bad = firstBad(device, tail, head, (block) => distance(device, head, block) <= reach);
     if (bad === undefined) return tail;
