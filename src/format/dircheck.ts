@@ -35,7 +35,7 @@ import {
   XFS_DIR3_LEAFN_MAGIC,
 } from './dir.js';
 import { hex, type Report } from './fault.js';
-import { type Geometry, isInoInRange } from './geometry.js';
+import { agLength, agnoOfIno, firstFreeAgbno, type Geometry, inoOf, isInoInRange } from './geometry.js';
 import { getU64, viewOf } from './structure.js';
 
 const SLASH = 0x2f;
@@ -170,10 +170,9 @@ function verifyEntries(
       bad(`${hdr}.bestfree[${i}].length`, bestLength(i), `at most ${bestLength(i - 1)}, the one before`);
   }
   if (form === 'block') starts.fill(0, 0, block.length >>> 3);
-  // isInoInRange of each entry, with what it computes from the geometry computed once.
-  const inosPerAg = 2 ** (g.agblklog + g.inopblog);
-  const inosPerFullAg = g.agblocks * g.inopblock;
-  const lastAg = (g.agcount - 1) * inosPerAg;
+  // Entries of a directory mostly lead into one AG: the range of the last one looked at saves the divisions.
+  let inoFrom = 0;
+  let inoTo = 0;
   let active = 0;
   let wasFree = false;
   let at: number = DIR3_DATA_HDR.size;
@@ -213,8 +212,14 @@ function verifyEntries(
       return -1;
     }
     const ino = getU64(v, at);
-    if ((ino >= lastAg || ino % inosPerAg >= inosPerFullAg || ino < 1) && !isInoInRange(g, ino))
-      bad(`${u}[${index}].inumber`, ino, 'an inode of the filesystem');
+    if (ino < inoFrom || ino >= inoTo) {
+      if (!isInoInRange(g, ino)) bad(`${u}[${index}].inumber`, ino, 'an inode of the filesystem');
+      else {
+        const agno = agnoOfIno(g, ino);
+        inoFrom = inoOf(g, agno, firstFreeAgbno(g) * g.inopblock);
+        inoTo = inoOf(g, agno, agLength(g, agno) * g.inopblock);
+      }
+    }
     const name = at + DATA_ENTRY.size;
     const wrong = illegalByte(block, name, name + namelen);
     if (wrong >= 0)

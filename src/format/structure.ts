@@ -53,7 +53,9 @@ export interface Structure<N extends string = string> {
 
 /** A u64 as a number: exact up to 2^53, and beyond that still larger than any bound it is held against. */
 export function getU64(view: DataView, at: number): number {
-  return view.getUint32(at) * 0x1_0000_0000 + view.getUint32(at + 4);
+  const high = view.getUint32(at);
+  // Most values are below 2^32, and a product would make a float of them.
+  return high === 0 ? view.getUint32(at + 4) : high * 0x1_0000_0000 + view.getUint32(at + 4);
 }
 
 /** Writes a number below 2^53 as a big-endian u64. */

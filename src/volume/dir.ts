@@ -211,7 +211,7 @@ function walkEntries(
   const { g } = volume;
   const ftype = g.features.ftype;
   const bytes = bytesOf(v);
-  const base = fileBlock * g.blocksize;
+  const base = (fileBlock * g.blocksize) / 8;
   const end = entriesEnd(v, block);
   let at: number = DIR3_DATA_HDR.size;
   while (at + 8 <= end) {
@@ -228,7 +228,7 @@ function walkEntries(
     if (dots || !isDots(bytes, from, from + namelen)) {
       const ino = getU64(v, at);
       const type = dataEntryFtype(v, at, ftype);
-      if (visit(bytes, from, from + namelen, ino, type, (base + at) / 8) === false) return false;
+      if (visit(bytes, from, from + namelen, ino, type, base + (at >>> 3)) === false) return false;
     }
     at += size;
   }

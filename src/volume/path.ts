@@ -304,25 +304,38 @@ function commonPrefix({ count, names, nameEnd }: DirListing): number {
   return common;
 }
 
+/** Entries up to which 32 bits of name and an index fit the 53 bits of a number. */
+const MAX_PACKED = 2 ** 21;
+
+/** The four bytes from `from`, zeros behind `to`, as one number. */
+function fourBytes(b: Uint8Array, from: number, to: number): number {
+  if (to - from >= 4) return ((b[from] << 24) | (b[from + 1] << 16) | (b[from + 2] << 8) | b[from + 3]) >>> 0;
+  let head = 0;
+  for (let k = 0; k < 4; k++) head = (head << 8) | (from + k < to ? b[from + k] : 0);
+  return head >>> 0;
+}
+
 /**
- * Indices of a listing's entries sorted by name, byte by byte. The first bytes in which names can differ are
- * packed into one number with the index behind them, for numbers sort many times faster than a comparison
+ * Indices of a listing's entries sorted by name, byte by byte. The first four bytes in which names can differ
+ * are packed into one number with the index behind them, for numbers sort many times faster than a comparison
  * function is called; names that agree in those bytes are put in order after that.
  */
 export function byName(listing: DirListing): Uint32Array {
   const { count, names, nameEnd } = listing;
   const order = new Uint32Array(count);
   if (count < 2) return order;
+  if (count > MAX_PACKED) {
+    for (let i = 0; i < count; i++) order[i] = i;
+    return order.sort((a, b) => compareNames(listing, a, b));
+  }
   const common = commonPrefix(listing);
   const indices = 2 ** Math.ceil(Math.log2(count));
-  const width = Math.floor((53 - Math.log2(indices)) / 8);
   const keys = new Float64Array(count);
+  let from = 0;
   for (let i = 0; i < count; i++) {
-    const from = (i === 0 ? 0 : nameEnd[i - 1]) + common;
-    const end = nameEnd[i];
-    let key = 0;
-    for (let k = 0; k < width; k++) key = key * 256 + (from + k < end ? names[from + k] : 0);
-    keys[i] = key * indices + i;
+    const to = nameEnd[i];
+    keys[i] = fourBytes(names, from + common, to) * indices + i;
+    from = to;
   }
   keys.sort();
   let tie = 0;
