@@ -16,8 +16,12 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ],
   [
     'repair',
-    { summary: 'check who owns each block, by all the evidence there is', load: () => import('./repair.js') },
+    {
+      summary: 'check and repair: who owns each block, by all the evidence there is',
+      load: () => import('./repair.js'),
+    },
   ],
+  ['undo', { summary: 'put back what a repair overwrote', load: () => import('./undo.js') }],
   ['ls', { summary: 'list directories', load: () => import('./ls.js') }],
   ['tree', { summary: 'draw the directory tree', load: () => import('./tree.js') }],
   ['du', { summary: 'what files take, share, and would free', load: () => import('./du.js') }],

@@ -4,6 +4,7 @@
  */
 
 import { sealCrc } from '../format/checksum.js';
+import { INCOMPAT } from '../format/features.js';
 import type { Geometry } from '../format/geometry.js';
 import { setU64, viewOf } from '../format/structure.js';
 import { SUPERBLOCK } from '../format/superblock.js';
@@ -123,6 +124,8 @@ function setCounters(overlay: OverlaySource, g: Geometry, state: Examination): v
   const sector = new Uint8Array(g.sectsize);
   overlay.read(0, sector);
   const v = viewOf(sector);
+  const incompat = v.getUint32(SUPERBLOCK.at.features_incompat);
+  v.setUint32(SUPERBLOCK.at.features_incompat, (incompat & ~INCOMPAT.NEEDSREPAIR) >>> 0);
   setU64(v, SUPERBLOCK.at.icount, inodes);
   setU64(v, SUPERBLOCK.at.ifree, freeInodes);
   setU64(v, SUPERBLOCK.at.fdblocks, free);

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { CODES } from '../../src/repair/finding.js';
 import { FINDING } from '../../src/repair/rows.js';
 import { crash, mount, unmount } from '../support/mount.js';
-import { copyImage, oracle, run, sha256, tmpdir } from '../support/oracle.js';
+import { copyImage, oracle, run, sha256, tmpdir, xfsRepairClean } from '../support/oracle.js';
 import { type Base, blockOf, forge, makeBase, setExtent } from './base.js';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -76,6 +76,58 @@ describe('repair', oracle('mount', 'xfs_db', 'xfs_io'), () => {
     const { status, stdout, stderr } = xfsimg('repair', image, '-n');
     assert.deepEqual({ status, stdout }, { status: 2, stdout: '' });
     assert.match(stderr, /dirty, head \d+\/\d+, tail \d+\/\d+/);
+  });
+});
+
+describe('repair that writes', oracle('mount', 'xfs_db', 'xfs_repair'), () => {
+  let base: Base;
+  let forged: string;
+  before(() => {
+    base = makeBase(true);
+    forged = forge(base, setExtent(base, 'same', 'startblock', blockOf(base, 'victim')));
+  });
+
+  test('a clean image: exit 0, byte for byte untouched', () => {
+    const before = sha256(base.image);
+    assert.equal(xfsimg('repair', base.image, '-e').status, 0);
+    assert.equal(sha256(base.image), before);
+  });
+
+  test('damage: exit 0, with -e 4; the image is clean then', () => {
+    const image = copyImage(forged, join(tmpdir(), 'image'));
+    const { status, stdout, stderr } = xfsimg('repair', image, '-e');
+    assert.equal(status, 4);
+    assert.match(stdout, /^duplicate\.corrupt: /);
+    assert.match(stderr, /1 finding, repaired/);
+    assert.equal(xfsimg('repair', image, '-n').status, 0);
+    xfsRepairClean(image);
+    assert.equal(xfsimg('repair', copyImage(forged, image)).status, 0);
+  });
+
+  test('undo puts every byte back', () => {
+    const image = copyImage(forged, join(tmpdir(), 'image'));
+    const undo = join(tmpdir(), 'undo');
+    assert.equal(xfsimg('repair', image, '--undo', undo).status, 0);
+    assert.notEqual(sha256(image), sha256(forged));
+    assert.equal(xfsimg('undo', image, undo).status, 0);
+    assert.equal(sha256(image), sha256(forged));
+    const cut = join(tmpdir(), 'cut');
+    writeFileSync(cut, readFileSync(undo).subarray(0, 5000));
+    const { status, stderr } = xfsimg('undo', image, cut);
+    assert.equal(status, 1);
+    assert.match(stderr, /cut short|damaged/);
+    assert.equal(sha256(image), sha256(forged));
+  });
+
+  test('a mounted image is refused by name', () => {
+    const mountpoint = mount(forged);
+    try {
+      const { status, stderr } = xfsimg('repair', forged);
+      assert.equal(status, 2);
+      assert.match(stderr, /mounted at/);
+    } finally {
+      unmount(mountpoint);
+    }
   });
 });
 

@@ -10,6 +10,13 @@ import type { Comparison } from './compare.js';
 
 export function judgeCounters(o: Observation, comparisons: readonly Comparison[], out: Finding[]): void {
   const { features } = o.volume.g;
+  if (features.needsrepair)
+    out.push({
+      code: 'superblock.needsrepair',
+      severity: 'damage',
+      message: 'the superblock says that a repair was begun and not finished: Linux does not mount it so',
+      action: 'clear the needsrepair bit',
+    });
   let free = 0;
   let inodes = 0;
   let freeInodes = 0;
