@@ -111,7 +111,7 @@ export function allocMetadataBlock(
     near,
     owner: { owner, offset: 0, flags: 0 },
     reserved,
-    busy: true,
+    busy: tx.engine.reusesBusy,
   });
   if (got === undefined) throw new NoSpaceError(`no space left in AG ${agno} for its btrees`);
   return got.agbno;
@@ -334,7 +334,7 @@ export function fixFreelist(tx: Transaction, agno: number): boolean {
   }
   while (count() < minFreelist(tx, agno)) {
     const max = minFreelist(tx, agno) - count();
-    const place = findPlace(tx, agno, { min: 1, max, near: 0, busy: true });
+    const place = findPlace(tx, agno, { min: 1, max, near: 0, busy: tx.engine.reusesBusy });
     if (place === undefined) return false;
     takeFree(tx, agno, place);
     for (let i = 0; i < place.blocks; i++) putFreelist(tx, agno, place.start + i, false);

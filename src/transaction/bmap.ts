@@ -138,7 +138,7 @@ class Bmbt extends Btree {
       min: 1,
       max: 1,
       owner: this.#owner(),
-      busy: true,
+      busy: tx.engine.reusesBusy,
     }).fsblock;
     tx.editInode(inode);
     inode.setNblocks(inode.nblocks + 1);
@@ -567,7 +567,7 @@ export function allocateExtent(
     min: options.min ?? 1,
     max: Math.min(blocks, MAX_EXTENT_BLOCKS),
     left: KEEP_FREE,
-    busy: options.metadata,
+    busy: options.metadata === true && tx.engine.reusesBusy,
   });
   const extent: Extent = {
     offset,

@@ -105,6 +105,15 @@ export class Engine {
     this.#seed = (options.seed ?? state.head.cycle * 65_537 + state.head.block) >>> 0;
   }
 
+  /**
+   * Whether metadata may be put on blocks freed since the last checkpoint. Not where a cluster of inodes is
+   * one block: what cancels it in the log and what takes its place would be the same buffer, and the inodes
+   * logged before would be replayed over it.
+   */
+  get reusesBusy(): boolean {
+    return !(this.chunkFreed && this.inodeGeometry.clusterBlocks === 1);
+  }
+
   // ---- buffers
 
   #header(agno: number, sector: number, type: number): Buffer {

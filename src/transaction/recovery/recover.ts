@@ -16,6 +16,7 @@ import type { Source } from '../../image/source.js';
 import { LogDevice } from '../../journal/device.js';
 import { LogError } from '../../journal/error.js';
 import { type RedoResult, redoLog } from '../../journal/recover.js';
+import { guardBlocks } from '../../journal/recoverguard.js';
 import { type LogState, scanLog } from '../../journal/scan.js';
 import type { OpenIntent } from '../../journal/status.js';
 import { openVolume } from '../../volume/volume.js';
@@ -69,9 +70,10 @@ export function recoverLog(source: Source): RecoveryResult {
   const redo = redoLog(state);
   const trial = new OverlaySource(redo.set);
   const planned = finish(trial, trialState(state, trial, g), redo);
+  const guarded = guardBlocks(state, redo.set, redo.fragile);
   redo.set.apply();
-  const done = finish(source, state, redo);
-  return { clean: false, ...countsOf(redo), ...(done ?? planned) };
+  finish(source, guarded > 0 ? scanLog(source, g) : state, redo);
+  return { clean: false, ...countsOf(redo), ...planned };
 }
 
 const countsOf = ({ transactions, replayed, newer, cancelled, quota }: RedoResult) => ({
