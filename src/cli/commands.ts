@@ -28,5 +28,9 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ['stat', { summary: 'show the inodes of files', load: () => import('./stat.js') }],
   ['cat', { summary: 'write files to standard output', load: () => import('./cat.js') }],
   ['find', { summary: 'find files by name, type, size', load: () => import('./find.js') }],
+  [
+    'extract',
+    { summary: 'write files into a directory, or as a tar archive', load: () => import('./extract.js') },
+  ],
   ['schema', { summary: 'the JSON Schema of a table', load: () => import('./schema.js') }],
 ]);

@@ -1,0 +1,76 @@
+/** `xfsimg extract`: files of an image into a directory, or as a tar stream. */
+import type { Command } from 'commander';
+import { addImageOptions, type ImageOptions } from './image.js';
+
+interface ExtractFlags extends ImageOptions {
+  directory?: string;
+  tar?: true | string;
+  inum?: boolean;
+  owners?: boolean;
+  xattrs?: boolean;
+  overwrite?: boolean;
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command('extract')
+    .description('Write a tree of the image into a directory (-C) or as a tar archive (--tar).')
+    .argument('<image>', 'image file or block device')
+    .argument('[path]', 'file or directory of the image', '/')
+    .option('-C, --directory <dir>', 'where to; made if it is missing')
+    .option('--tar [file]', 'a pax archive into FILE, or - for standard output')
+    .option('--inum', 'PATH is an inode number')
+    .option('--no-owners', 'do not give files their owners, root or not')
+    .option('--no-xattrs', 'leave extended attributes out (-C)')
+    .option('--overwrite', 'replace files that are there (-C)');
+  addImageOptions(command).action(extract);
+}
+
+async function extract(image: string, path: string, flags: ExtractFlags): Promise<void> {
+  const [{ openImage }, { Damage }, { findOperand }, { CliError, EXIT }] = await Promise.all([
+    import('./image.js'),
+    import('./damage.js'),
+    import('./operands.js'),
+    import('./errors.js'),
+  ]);
+  if ((flags.directory === undefined) === (flags.tar === undefined))
+    throw new CliError('one of -C DIR and --tar is needed', EXIT.USAGE);
+  const volume = openImage(image, flags);
+  try {
+    const damage = new Damage(volume, image);
+    const start = findOperand(volume, path, damage, { inum: flags.inum });
+    if (start === undefined) return;
+    const complain = (name: Uint8Array, why: string): void =>
+      damage.line(`/${Buffer.from(name).toString('utf8')}: ${why}`);
+    const note = (name: Uint8Array, why: string): void => {
+      process.stderr.write(`xfsimg: ${image}: /${Buffer.from(name).toString('utf8')} ${why}\n`);
+    };
+    if (flags.directory !== undefined) {
+      const { extractDirectory } = await import('../dump/extract/directory.js');
+      const owners = flags.owners === false ? false : undefined;
+      const options = { owners, xattrs: flags.xattrs, overwrite: flags.overwrite };
+      extractDirectory(volume, start, flags.directory, options, complain);
+    } else {
+      const { extractTar } = await import('../dump/extract/tar.js');
+      if (flags.tar === true || flags.tar === '-') {
+        const { Output } = await import('./render/output.js');
+        const out = new Output();
+        extractTar(volume, start, (bytes) => out.raw(bytes), note);
+        out.flush();
+      } else {
+        const { FileSource } = await import('../image/source.js');
+        const file = FileSource.open(flags.tar as string, 'w+');
+        let at = 0;
+        const write = (bytes: Uint8Array): void => {
+          file.write(at, bytes);
+          at += bytes.length;
+        };
+        extractTar(volume, start, write, note);
+        file.close();
+      }
+    }
+    damage.finish();
+  } finally {
+    volume.close();
+  }
+}

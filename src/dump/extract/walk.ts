@@ -1,0 +1,100 @@
+/** A tree of an image, file by file in the order of names, for what takes it out. */
+import {
+  aclFromDisk,
+  aclToXattr,
+  POSIX_ACL_ACCESS,
+  POSIX_ACL_DEFAULT,
+  SGI_ACL_DEFAULT,
+  SGI_ACL_FILE,
+} from '../../format/acl.js';
+import { CorruptionError } from '../../format/fault.js';
+import { attrValue, walkAttrs } from '../../volume/attr.js';
+import { type Inode, readInode } from '../../volume/inode.js';
+import { byName, walkTree } from '../../volume/path.js';
+import type { Volume } from '../../volume/volume.js';
+
+export interface ExtractedFile {
+  readonly inode: Inode;
+  /** Path below where the walk started; empty for that itself. */
+  readonly path: Uint8Array;
+  /** Attributes by full name. */
+  readonly xattrs: readonly (readonly [name: Uint8Array, value: Uint8Array])[];
+  /** An earlier path of the same file. */
+  readonly linkTo: Uint8Array | undefined;
+}
+
+/**
+ * Takes one file; false keeps the walk out of a directory. May throw CorruptionError: what is wrong is
+ * reported, and the walk goes on beside it.
+ */
+export type FileSink = (file: ExtractedFile) => boolean;
+
+/** Visits `start` and, where it is a directory, everything below it. Damage goes to the volume's report. */
+export function walkFiles(volume: Volume, start: Inode, sink: FileSink): void {
+  const seen = new Map<number, Uint8Array>();
+  const take = (inode: Inode, path: Uint8Array): boolean => {
+    let linkTo: Uint8Array | undefined;
+    if (!inode.isDir && inode.nlink > 1) {
+      linkTo = seen.get(inode.ino);
+      if (linkTo === undefined) seen.set(inode.ino, path.slice());
+    }
+    return sink({ inode, path, xattrs: linkTo === undefined ? xattrsOf(volume, inode) : [], linkTo });
+  };
+  const guarded = (fn: () => boolean): boolean => {
+    try {
+      return fn();
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error;
+      volume.report(error.fault);
+      return false;
+    }
+  };
+  if (!guarded(() => take(start, new Uint8Array(0))) || !start.isDir) return;
+  walkTree(
+    volume,
+    start,
+    (entry) => {
+      if (!isSafeName(entry.name)) {
+        volume.report({
+          structure: 'directory',
+          ino: entry.parent,
+          field: 'name',
+          value: JSON.stringify(Buffer.from(entry.name).toString('latin1')),
+          expected: 'a name without slashes, not . or ..',
+        });
+        return false;
+      }
+      return guarded(() => take(readInode(volume, entry.ino), entry.path));
+    },
+    { order: byName },
+  );
+}
+
+/** Whether a name stays in its directory: the bytes of an image are not to be trusted. */
+function isSafeName(name: Uint8Array): boolean {
+  if (name.length === 0 || name.indexOf(0x2f) >= 0 || name.indexOf(0) >= 0) return false;
+  return !(name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e)));
+}
+
+/** A file's attributes by the names Linux gives them, ACLs in its form. */
+function xattrsOf(volume: Volume, inode: Inode): [Uint8Array, Uint8Array][] {
+  const out: [Uint8Array, Uint8Array][] = [];
+  walkAttrs(volume, inode, (attribute) => {
+    const { namespace } = attribute;
+    if (namespace === undefined || namespace === 'parent') return;
+    const value = attrValue(volume, inode, attribute).slice();
+    const name = Buffer.from(attribute.name).toString('latin1');
+    const acl =
+      namespace !== 'trusted'
+        ? undefined
+        : name === SGI_ACL_FILE
+          ? POSIX_ACL_ACCESS
+          : name === SGI_ACL_DEFAULT
+            ? POSIX_ACL_DEFAULT
+            : undefined;
+    const entries = acl === undefined ? undefined : aclFromDisk(value);
+    if (entries !== undefined) out.push([Buffer.from(`system.${acl}`), aclToXattr(entries)]);
+    else out.push([Buffer.from(`${namespace}.${name}`, 'latin1'), value]);
+  });
+  return out.sort((a, b) => Buffer.compare(a[0], b[0]));
+}
