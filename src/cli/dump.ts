@@ -243,9 +243,10 @@ async function btreeProducer(
   const name = select[0] as BtreeName;
   const table = options.blocks ? of.BTREE_BLOCKS : of.BTREE_TABLES[name];
   const { blocks } = options;
+  const { head } = await logState(volume);
   if (name !== 'bmbt') {
     await needBtree(volume, name);
-    return { table, run: (rows) => of.dumpAgBtree(volume, rows, name, { agno: options.ag, blocks }) };
+    return { table, run: (rows) => of.dumpAgBtree(volume, rows, name, { agno: options.ag, blocks, head }) };
   }
   const { readInode } = await import('../volume/inode.js');
   const inodes = ((await inodeNumbers(volume, select.slice(1))) ?? []).map((ino) => readInode(volume, ino));
@@ -253,7 +254,7 @@ async function btreeProducer(
   return {
     table,
     run: (rows) => {
-      for (const inode of inodes) of.dumpBmbt(volume, rows, inode, fork, { blocks });
+      for (const inode of inodes) of.dumpBmbt(volume, rows, inode, fork, { blocks, head });
     },
   };
 }

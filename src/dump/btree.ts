@@ -3,6 +3,7 @@ import { AG_BTREE_MAXLEVELS } from '../format/ag.js';
 import { BTREES, type BtreeKind, type BtreeName, keyAt, ptrAt, recordAt, recordOf } from '../format/btree.js';
 import { FORK_FORMAT } from '../format/dinode.js';
 import type { Report } from '../format/fault.js';
+import type { Lsn } from '../format/log.js';
 import { getU64, type Structure } from '../format/structure.js';
 import { agTree, type Tree, walkBlocks } from '../volume/btree.js';
 import { walkRecords } from '../volume/check.js';
@@ -10,6 +11,7 @@ import { type ForkName, forkFormat, forkTree, walkExtents } from '../volume/fork
 import type { Inode } from '../volume/inode.js';
 import type { Volume } from '../volume/volume.js';
 import { type AgOptions, eachAg } from './ags.js';
+import { checkLsn } from './fields.js';
 import { any, type Column, optional, type RowSink, type Table, table, text, u64, uint } from './table.js';
 
 const PLACE = {
@@ -79,6 +81,8 @@ export const BTREE_BLOCKS = table('btree blocks', 'a block of a btree', {
 export interface BtreeOptions extends AgOptions {
   /** Blocks instead of records. */
   readonly blocks?: boolean;
+  /** Head of the log: no block can have a later LSN. */
+  readonly head?: Lsn;
 }
 
 type BlockEmitter = (block: DataView, level: number, agno: number, agbno: number) => void;
@@ -146,13 +150,28 @@ export function dumpAgBtree(
   const kind = BTREES[name];
   const emit = options.blocks ? blockEmitter(kind, sink) : recordEmitter(volume, kind, sink);
   eachAg(volume, options, (agno, report) => {
-    emitTree(volume, agTree(volume, agno, name, silent), emit);
+    emitTree(volume, agTree(volume, agno, name, silent), withLsn(kind, emit, options.head, report));
     walkRecords(volume, agno, name, undefined, report);
   });
 }
 
 /** The walk that emits is followed by one that checks records too and reports. */
 const silent: Report = () => {};
+
+/** An emitter that looks at each block's LSN too. */
+function withLsn(
+  kind: BtreeKind,
+  emit: BlockEmitter,
+  head: Lsn | undefined,
+  report: Report,
+  ino?: number,
+): BlockEmitter {
+  const at = kind.header.fields.find((f) => f.name === 'lsn')!.offset;
+  return (block, level, agno, agbno) => {
+    checkLsn(block, at, head, { structure: kind.name, ino, agno, agbno, field: 'lsn' }, report);
+    emit(block, level, agno, agbno);
+  };
+}
 
 /** Level by level from the root down, as xfs_db's btdump does. */
 function emitTree(volume: Volume, tree: Tree, emit: BlockEmitter): void {
@@ -180,6 +199,6 @@ export function dumpBmbt(
   if (forkFormat(inode, fork) !== FORK_FORMAT.BTREE) return;
   const emit = options.blocks ? blockEmitter(BTREES.bmbt, sink) : recordEmitter(volume, BTREES.bmbt, sink);
   const tree = forkTree(volume.g, inode, fork, silent);
-  if (tree !== undefined) emitTree(volume, tree, emit);
+  if (tree !== undefined) emitTree(volume, tree, withLsn(BTREES.bmbt, emit, options.head, report, inode.ino));
   walkExtents(volume, inode, fork, () => {}, report);
 }

@@ -205,7 +205,7 @@ export function verifySuperblock(sector: Uint8Array, where: Where, report: Repor
   if (u16at('versionnum') & VERSION_BITS.SECTOR) {
     const logsect = u16at('logsectsize');
     if (logsect < 512 || logsect > 32768 || !isPowerOf2(logsect))
-      bad('logsectsize', logsect, 'a power of two from 512 to 32768');
+      bad('logsectsize', logsect, 'a power of two from 512 to 32768, by the sector bit of versionnum');
     if (2 ** u8at('logsectlog') !== logsect)
       bad('logsectlog', u8at('logsectlog'), `log2 of logsectsize ${logsect}`);
   }

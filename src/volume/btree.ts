@@ -225,6 +225,13 @@ export function verifyBtreeBlock(
   return ok;
 }
 
+/** A long sibling pointer: 2^64 for null alone, which getU64 also makes of its neighbours. */
+function longSibling(block: DataView, at: number): number {
+  const value = getU64(block, at);
+  const isNull = block.getUint32(at) === 0xffff_ffff && block.getUint32(at + 4) === 0xffff_ffff;
+  return value === 2 ** 64 && !isNull ? 2 ** 63 : value;
+}
+
 interface LevelState {
   /** The block visited last at this level, and what it calls its right sibling; -1 before the first. */
   last: number;
@@ -404,8 +411,8 @@ class Walk {
     const { kind } = this.#tree;
     const state = this.#levels[level];
     const at = kind.long ? LONG_BLOCK.at : SHORT_BLOCK.at;
-    const left = kind.long ? getU64(block, at.leftsib) : block.getUint32(at.leftsib);
-    const right = kind.long ? getU64(block, at.rightsib) : block.getUint32(at.rightsib);
+    const left = kind.long ? longSibling(block, at.leftsib) : block.getUint32(at.leftsib);
+    const right = kind.long ? longSibling(block, at.rightsib) : block.getUint32(at.rightsib);
     const name = (f: number): number => (kind.long ? f : agbnoOfFsblock(this.#volume.g, f));
     if (state.last >= 0) {
       if (left !== name(state.last)) this.#fault(agno, agbno, 'leftsib', left, `${name(state.last)}`);

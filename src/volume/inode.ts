@@ -238,7 +238,7 @@ export function verifyInode(g: Geometry, inode: Inode, allocated: boolean, repor
       `no bits but ${hex(known)} with this filesystem's features`,
     );
   if (inode.isReflink && !inode.isRegular)
-    bad('flags2', hex(inode.flags2), 'the reflink flag only on regular files');
+    bad('flags2', hex(inode.flags2), 'the reflink flag only where mode says a regular file');
   if (inode.flags & 0x8000) bad('flags', hex(inode.flags), 'bit 15 clear');
   if (inode.flags & DIFLAG.REALTIME)
     bad('flags', hex(inode.flags), 'no realtime flag without a realtime device');
@@ -258,14 +258,14 @@ function verifyHints(g: Geometry, inode: Inode, bad: Bad): void {
   const hinted = (flags & (DIFLAG.EXTSIZE | DIFLAG.EXTSZINHERIT)) !== 0;
   const limit = Math.min(MAX_HINT, Math.floor(g.agblocks / 2));
   if ((flags & DIFLAG.EXTSIZE) !== 0 && !inode.isRegular)
-    bad('flags', hex(flags), 'the extsize flag only on regular files');
+    bad('flags', hex(flags), 'the extsize flag only where mode says a regular file');
   if ((flags & DIFLAG.EXTSZINHERIT) !== 0 && !inode.isDir)
-    bad('flags', hex(flags), 'the extszinherit flag only on directories');
+    bad('flags', hex(flags), 'the extszinherit flag only where mode says a directory');
   if (hinted ? extsize === 0 || extsize > limit : extsize !== 0)
     bad('extsize', extsize, hinted ? `1 to ${limit} by its flags` : '0 without a flag for it in flags');
   const cow = (inode.flags2 & DIFLAG2.COWEXTSIZE) !== 0;
   if (cow && !inode.isRegular && !inode.isDir)
-    bad('flags2', hex(inode.flags2), 'the cowextsize flag only on files and directories');
+    bad('flags2', hex(inode.flags2), 'the cowextsize flag only where mode says a file or directory');
   if (cow ? cowextsize === 0 || cowextsize > limit : cowextsize !== 0)
     bad('cowextsize', cowextsize, cow ? `1 to ${limit} by flags2` : '0 without its flag in flags2');
 }
