@@ -1,6 +1,6 @@
 /** `log`: the journal as tables. */
 import { BTREES, RMAP_OWNER_NAME } from '../../format/btree.js';
-import { DINODE, dinodeNextents, dinodeSize } from '../../format/dinode.js';
+import { DIFLAG2, DINODE, DINODE64 } from '../../format/dinode.js';
 import {
   agbnoOfAgino,
   agbnoOfFsblock,
@@ -28,11 +28,9 @@ import {
   ILOG,
   INTENT_OF,
   LI,
-  logDinodeIsBigtime,
   REFCOUNT_OP_NAME,
   RMAP_EXTENT,
   RMAP_OP_NAME,
-  swapDinode,
   XMI_LOG_FORMAT,
 } from '../../format/logitems.js';
 import { viewOf } from '../../format/structure.js';
@@ -223,8 +221,6 @@ const btreeName = (b: Uint8Array): string | undefined =>
 class ItemWriter {
   readonly #g: Geometry;
   readonly #sink: RowSink;
-  readonly #core = new Uint8Array(DINODE.size);
-  readonly #coreView = viewOf(this.#core);
   readonly #agBytes: number;
   readonly #chunks = new BufChunks();
 
@@ -333,13 +329,14 @@ class ItemWriter {
     this.#place(inodeIno(item));
     this.#sink.num[AT.blocks] = 1;
     this.#sink.text[AT.structure] = 'inode';
+    // The few fields shown, read where they stand: the core is a dinode in the item's byte order.
     const le = item.littleEndian;
-    const logged = inodeCore(item);
-    swapDinode(logged, this.#core, 0, le, logDinodeIsBigtime(viewOf(logged), 0, le));
-    const v = this.#coreView;
-    const mode = v.getUint16(DINODE.at.mode).toString(8).padStart(6, '0');
+    const v = viewOf(inodeCore(item));
+    const at = DINODE.at;
+    const nrext64 = (v.getUint32(at.flags2 + (le ? 0 : 4), le) & DIFLAG2.NREXT64) !== 0;
+    const extents = nrext64 ? u64Of(v, DINODE64.at.nextents, le) : v.getUint32(at.nextents, le);
     this.#emit(
-      `${inodeFieldNames(inodeFields(item))} mode ${mode} nlink ${v.getUint32(DINODE.at.nlinkv2)} size ${dinodeSize(v, 0)} extents ${dinodeNextents(v, 0)}`,
+      `${inodeFieldNames(inodeFields(item))} mode ${octalMode(v.getUint16(at.mode, le))} nlink ${v.getUint32(at.nlinkv2, le)} size ${u64Of(v, at.size, le)} extents ${extents}`,
     );
   }
 
@@ -448,6 +445,8 @@ class ItemWriter {
     );
   }
 }
+
+const octalMode = (mode: number): string => mode.toString(8).padStart(6, '0');
 
 /** "core ddata"; kept, for there are few combinations and many inodes. */
 const fieldNames = new Map<number, string>();
