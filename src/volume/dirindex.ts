@@ -28,45 +28,105 @@ import { ForkBlocks } from './forkblocks.js';
 import type { Inode } from './inode.js';
 import type { Volume } from './volume.js';
 
+/** Names of one directory, by address: the hash each must be found under. Used again after `clear`. */
+export class NameTable {
+  #address = new Uint32Array(256);
+  #hash = new Uint32Array(256);
+  #taken = new Uint8Array(256);
+  #count = 0;
+  #left = 0;
+
+  clear(): void {
+    this.#count = 0;
+    this.#left = 0;
+  }
+
+  /** Adds a name. Addresses come in ascending order, as the names stand in the directory. */
+  add(address: number, hash: number): void {
+    const i = this.#count++;
+    if (i === this.#address.length) {
+      const grown = <T extends Uint32Array | Uint8Array>(from: T, to: T): T => {
+        to.set(from);
+        return to;
+      };
+      this.#address = grown(this.#address, new Uint32Array(i * 2));
+      this.#hash = grown(this.#hash, new Uint32Array(i * 2));
+      this.#taken = grown(this.#taken, new Uint8Array(i * 2));
+    }
+    this.#address[i] = address;
+    this.#hash[i] = hash;
+    this.#taken[i] = 0;
+    this.#left++;
+  }
+
+  /** Takes out the name at an address: its hash, or -1 where there is none or it was taken before. */
+  take(address: number): number {
+    let low = 0;
+    let high = this.#count - 1;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#address[middle] < address) low = middle + 1;
+      else high = middle;
+    }
+    if (this.#count === 0 || this.#address[low] !== address || this.#taken[low] === 1) return -1;
+    this.#taken[low] = 1;
+    this.#left--;
+    return this.#hash[low];
+  }
+
+  /** All names, and those not taken out yet. */
+  get count(): number {
+    return this.#count;
+  }
+  get left(): number {
+    return this.#left;
+  }
+
+  /** Address of the first name that was not taken out. */
+  firstLeft(): number {
+    return this.#address[this.#taken.subarray(0, this.#count).indexOf(0)];
+  }
+}
+
 /**
  * Checks the index of a directory, which takes memory for one hash a name. Faults of its data blocks, which are
- * read for that, go to `dataReport`: a caller that has just listed the directory knows them.
+ * read for that, go to `dataReport`: a caller that has just listed the directory knows them. One that has kept
+ * its names, '.' and '..' among them, gives them as `known`; they are used up.
  */
 export function checkDirIndex(
   volume: Volume,
   inode: Inode,
   report: Report = volume.report,
   dataReport: Report = report,
+  known?: NameTable,
 ): void {
-  /** Address of each name to its hash; taken out when the index leads there. */
-  const hashes = new Map<number, number>();
-  walkDir(
-    volume,
-    inode,
-    (block, from, to, _ino, _ftype, address) => {
-      hashes.set(address, daHash(block, from, to));
-    },
-    { dots: true, report: dataReport },
-  );
+  const names = known ?? new NameTable();
+  if (known === undefined)
+    walkDir(
+      volume,
+      inode,
+      (block, from, to, _ino, _ftype, address) => names.add(address, daHash(block, from, to)),
+      { dots: true, report: dataReport },
+    );
   if (inode.format === FORK_FORMAT.LOCAL) return;
   const blocks = new ForkBlocks(volume, inode, 'data', () => {});
   if (blocks.end <= leafSpaceBlock(volume.g)) return;
-  new IndexCheck(volume, inode, blocks, hashes, report).run();
+  new IndexCheck(volume, inode, blocks, names, report).run();
 }
 
 class IndexCheck {
   readonly #volume: Volume;
   readonly #inode: Inode;
   readonly #blocks: ForkBlocks;
-  readonly #hashes: Map<number, number>;
+  readonly #names: NameTable;
   readonly #report: Report;
   readonly #dataBlocks: number;
 
-  constructor(volume: Volume, inode: Inode, blocks: ForkBlocks, hashes: Map<number, number>, report: Report) {
+  constructor(volume: Volume, inode: Inode, blocks: ForkBlocks, names: NameTable, report: Report) {
     this.#volume = volume;
     this.#inode = inode;
     this.#blocks = blocks;
-    this.#hashes = hashes;
+    this.#names = names;
     this.#report = report;
     this.#dataBlocks = Math.ceil(inode.size / volume.g.dirblksize);
   }
@@ -75,7 +135,6 @@ class IndexCheck {
     const { g } = this.#volume;
     const first = leafSpaceBlock(g);
     const end = Math.min(this.#blocks.end, freeSpaceBlock(g));
-    const names = this.#hashes.size;
     const tree = { blocks: this.#blocks, of: 'dir', root: first, end } as const;
     walkDaTree(
       tree,
@@ -96,14 +155,14 @@ class IndexCheck {
       },
       this.#report,
     );
-    if (this.#hashes.size > 0) {
-      const [address] = this.#hashes.keys();
+    const { count, left } = this.#names;
+    if (left > 0) {
       this.#report({
         structure: 'directory',
         ino: this.#inode.ino,
         field: 'index',
-        value: names - this.#hashes.size,
-        expected: `${names} names; the first it misses is at address ${hex(address)}`,
+        value: count - left,
+        expected: `${count} names; the first it misses is at address ${hex(this.#names.firstLeft())}`,
       });
     }
     this.#checkFreeBlocks();
@@ -121,12 +180,11 @@ class IndexCheck {
       const hashval = leaf.getUint32(entry);
       const address = leaf.getUint32(entry + LEAF_ENTRY.at.address);
       if (address === NULL_DATAPTR) continue;
-      const hash = this.#hashes.get(address);
-      if (hash === undefined)
+      const hash = this.#names.take(address);
+      if (hash < 0)
         this.#bad('dir leaf', at, `lents[${i}].address`, hex(address), 'a name no other entry leads to');
       else if (hash !== hashval)
         this.#bad('dir leaf', at, `lents[${i}].hashval`, hex(hashval), `${hex(hash)}, the hash of its name`);
-      this.#hashes.delete(address);
     }
   }
 
