@@ -136,6 +136,27 @@ export class LogWriter {
    */
   checkpoint(regions: readonly Uint8Array[]): Lsn {
     const start = this.head;
+    const tid = this.#transaction(regions);
+    this.#op(tid, LOG_CLIENT.TRANSACTION, LOG_OP.COMMIT, undefined);
+    this.#endRecord();
+    this.#flush();
+    return start;
+  }
+
+  /**
+   * Appends two checkpoints of which a cut leaves both or neither: their commits are in one record. They are
+   * replayed one after the other. To the `space` of both another record is to be added.
+   */
+  checkpointPair(first: readonly Uint8Array[], second: readonly Uint8Array[]): void {
+    const tids = [this.#transaction(first), this.#transaction(second)];
+    if (this.#fill > 0) this.#endRecord();
+    for (const tid of tids) this.#op(tid, LOG_CLIENT.TRANSACTION, LOG_OP.COMMIT, undefined);
+    this.#endRecord();
+    this.#flush();
+  }
+
+  /** A checkpoint without its commit. Returns its id. */
+  #transaction(regions: readonly Uint8Array[]): number {
     this.#tid = (this.#tid + 0x0101_0101) >>> 0;
     const tid = this.#tid;
     this.#op(tid, LOG_CLIENT.TRANSACTION, LOG_OP.START, undefined);
@@ -153,10 +174,7 @@ export class LogWriter {
     );
     this.#op(tid, LOG_CLIENT.TRANSACTION, 0, header);
     for (const region of regions) this.#op(tid, LOG_CLIENT.TRANSACTION, 0, region);
-    this.#op(tid, LOG_CLIENT.TRANSACTION, LOG_OP.COMMIT, undefined);
-    this.#endRecord();
-    this.#flush();
-    return start;
+    return tid;
   }
 
   /** Appends the record that says the log holds nothing to replay. All metadata must be in place by then. */

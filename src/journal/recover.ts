@@ -15,7 +15,7 @@ import { BLF, BUF_LOG_FORMAT, DONE_OF, INTENT_OF, LI } from '../format/logitems.
 import { committedTransactions, LogItem, type LogTransaction } from './decode.js';
 import { LogError } from './error.js';
 import { bufBlkno, bufBytes, bufFlags } from './items.js';
-import { BufferReplay } from './recoverbuffer.js';
+import { BufferReplay, type GuardedBlock } from './recoverbuffer.js';
 import { replayIcreate } from './recovericreate.js';
 import { InodeReplay } from './recoverinode.js';
 import { RecoverySet } from './recoverset.js';
@@ -25,6 +25,8 @@ import { IntentTracker, type OpenIntent } from './status.js';
 export interface RedoResult {
   /** Everything the replay changes; nothing of it is in the image yet. */
   readonly set: RecoverySet;
+  /** Blocks to be guarded before `set` is applied: see recoverguard.ts. */
+  readonly fragile: readonly GuardedBlock[];
   /** Intents without a done-item, oldest first. */
   readonly openIntents: readonly OpenIntent[];
   readonly transactions: number;
@@ -107,7 +109,7 @@ export function redoLog(state: LogState): RedoResult {
     replay(transaction, current);
   }
   buffers.settle();
-  return { set, openIntents: tracker.open, ...counts };
+  return { set, fragile: buffers.fragile(), openIntents: tracker.open, ...counts };
 
   /** One transaction: whole buffers first, then inodes, then the unlinked pointers inside inode buffers. */
   function replay(transaction: LogTransaction, lsn: Lsn): void {

@@ -23,6 +23,25 @@ interface Touched {
   lsn: Lsn | undefined;
 }
 
+/** What a replay does to one block. */
+interface History {
+  readonly offset: number;
+  readonly length: number;
+  type: number;
+  /** How many states it went through. */
+  states: number;
+  checkedWhole: boolean;
+  /** Some item was older than the block. */
+  newer: boolean;
+}
+
+/** A block, and what stands in it (BLFT). */
+export interface GuardedBlock {
+  readonly offset: number;
+  readonly length: number;
+  readonly type: number;
+}
+
 const NO_LSN = 0xffff_ffff;
 
 export class BufferReplay {
@@ -30,6 +49,7 @@ export class BufferReplay {
   readonly #g: Geometry;
   /** Replayed since the last `settle`, by place and length. */
   readonly #touched = new Map<number, Touched>();
+  readonly #histories = new Map<number, History>();
   readonly #head = new Uint8Array(SECTOR);
   readonly #headView = viewOf(this.#head);
   readonly #scratch = new Uint8Array(65536);
@@ -49,7 +69,10 @@ export class BufferReplay {
     const length = bufBytes(item);
     this.#set.read(offset, this.#head);
     const held = this.#lsnOf(this.#headView);
-    if (held !== undefined && compareLsn(held, lsn) >= 0) return false;
+    if (held !== undefined && compareLsn(held, lsn) >= 0) {
+      if (length > SECTOR) this.#historyOf(offset, length).newer = true;
+      return false;
+    }
     if ((bufFlags(item) & BLF.INODE_BUF) !== 0) {
       this.#replayPointers(item, offset, length, bad);
       return true;
@@ -86,6 +109,27 @@ export class BufferReplay {
     this.#touched.clear();
     for (const offset of this.#inodes) this.#sealInode(offset);
     this.#inodes.clear();
+  }
+
+  /**
+   * Blocks that Linux would not replay again if only some of their sectors were written: it reads and checks
+   * those it takes for newer than an item, and checks each state it writes, where several follow.
+   */
+  fragile(): GuardedBlock[] {
+    const out: GuardedBlock[] = [];
+    for (const h of this.#histories.values())
+      if (h.length > SECTOR && h.states > 0 && (h.newer || (h.checkedWhole && h.states > 1))) out.push(h);
+    return out;
+  }
+
+  #historyOf(offset: number, length: number): History {
+    const key = offset + length / SECTOR - 1;
+    let history = this.#histories.get(key);
+    if (history === undefined) {
+      history = { offset, length, type: 0, states: 0, checkedWhole: false, newer: false };
+      this.#histories.set(key, history);
+    }
+    return history;
   }
 
   /** The LSN a block carries: undefined for one without, or of another filesystem, or a kind told to have none. */
@@ -151,7 +195,10 @@ export class BufferReplay {
     this.#put(offset, block, identity.lsn, 8);
     this.#put(offset, block, identity.crc, 4);
     this.#set.head(offset);
-    if (identity.checkedWhole && length > SECTOR) this.#set.step(offset, length);
+    const history = this.#historyOf(offset, length);
+    history.type = type;
+    history.states++;
+    history.checkedWhole = identity.checkedWhole;
   }
 
   /** Each filesystem block of a remote value has a header, and no LSN that could count. */

@@ -17,12 +17,6 @@ const SLAB_SECTORS = 2048;
 /** Neighbouring sectors are written in one go up to this many bytes. */
 const WRITE_RUN = 1 << 20;
 
-/** A run of bytes to be written. */
-interface Piece {
-  readonly offset: number;
-  readonly bytes: Uint8Array;
-}
-
 export class RecoverySet implements Source {
   readonly under: Source;
   readonly #windows: BlockCache;
@@ -31,10 +25,6 @@ export class RecoverySet implements Source {
   readonly #slabs: { bytes: Uint8Array; view: DataView }[] = [];
   /** Sectors to be written after all others: they say how new their block is. */
   readonly #heads = new Set<number>();
-  /** States of single blocks, in the order they are to be written, before everything else. */
-  readonly #steps: Piece[] = [];
-  /** Sectors whose last state is among the steps. */
-  readonly #stepped = new Set<number>();
 
   constructor(under: Source) {
     this.under = under;
@@ -93,49 +83,13 @@ export class RecoverySet implements Source {
   }
 
   /**
-   * Keeps the present state of a block as one that must reach the image whole, before any later state of it:
-   * the changed sectors among its `length` bytes, the first of them last.
-   */
-  step(offset: number, length: number): void {
-    const first = offset / SECTOR;
-    let run: Uint8Array[] = [];
-    const flush = (end: number): void => {
-      if (run.length === 0) return;
-      const bytes = new Uint8Array(run.length * SECTOR);
-      run.forEach((sector, i) => {
-        bytes.set(sector, i * SECTOR);
-      });
-      this.#steps.push({ offset: (end - run.length) * SECTOR, bytes });
-      run = [];
-    };
-    const end = first + length / SECTOR;
-    for (let sector = first + 1; sector < end; sector++) {
-      const bytes = this.#sector(sector);
-      if (bytes === undefined) flush(sector);
-      else {
-        run.push(bytes);
-        this.#stepped.add(sector);
-      }
-    }
-    flush(end);
-    const head = this.#sector(first);
-    if (head === undefined) return;
-    run.push(head);
-    flush(first + 1);
-    this.#stepped.add(first);
-  }
-
-  /**
-   * Writes everything to the image underneath and waits until it is on stable storage. A cut at any sector
-   * leaves what a replay of the same log, here or by Linux, completes: a block's sectors are written before
-   * the one that tells its LSN, so half-written blocks are still old ones.
+   * Writes everything to the image underneath and waits until it is on stable storage. A block's sectors are
+   * written before the one that tells its LSN: half-written it is still an old one, to be replayed again.
    */
   apply(): void {
-    for (const { offset, bytes } of this.#steps) this.under.write(offset, bytes);
     const rest: number[] = [];
     const heads: number[] = [];
-    for (const sector of this.#slots.keys())
-      if (!this.#stepped.has(sector)) (this.#heads.has(sector) ? heads : rest).push(sector);
+    for (const sector of this.#slots.keys()) (this.#heads.has(sector) ? heads : rest).push(sector);
     this.#writeSectors(rest);
     this.under.sync();
     this.#writeSectors(heads);
@@ -171,10 +125,7 @@ export class RecoverySet implements Source {
   /** The slot of a sector that is going to be changed; `load`: with its present contents. */
   #own(sector: number, load: boolean): number {
     const known = this.#slots.get(sector);
-    if (known !== undefined) {
-      this.#stepped.delete(sector);
-      return known;
-    }
+    if (known !== undefined) return known;
     const slot = this.#slots.size;
     if (slot % SLAB_SECTORS === 0) {
       const bytes = new Uint8Array(SLAB_SECTORS * SECTOR);
