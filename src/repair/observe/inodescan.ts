@@ -68,6 +68,9 @@ export interface InodeScan {
   readonly blockCounts: { slot: number; stored: number; found: number }[];
 }
 
+/** Bytes of inode chunks read at once. */
+const WINDOW = 512 * 1024;
+
 /** Dangling entries kept for the report; more are only counted by their directories. */
 const MAX_DANGLING = 10_000;
 
@@ -99,6 +102,11 @@ class Scanner {
   readonly #plainFlags2: number;
   readonly #lengths: Float64Array;
   readonly #names = new NameTable();
+  /** Bytes read ahead: see `#readWindow`. */
+  readonly #window: Uint8Array;
+  #windowAt = 0;
+  #windowLength = 0;
+  #lastChunk = -1;
   #faulty = false;
 
   constructor(volume: Volume, table: InodeTable, claims: readonly Claims[], report: Report) {
@@ -113,6 +121,7 @@ class Scanner {
     };
     this.#bytes = new Uint8Array(INODES_PER_CHUNK * g.inodesize);
     this.#view = new DataView(this.#bytes.buffer);
+    this.#window = new Uint8Array(Math.max(WINDOW, this.#bytes.length));
     this.#each = Array.from({ length: INODES_PER_CHUNK }, (_, i) =>
       this.#bytes.subarray(i * g.inodesize, (i + 1) * g.inodesize),
     );
@@ -154,7 +163,7 @@ class Scanner {
     const offset =
       blockOffset(g, agnoOfIno(g, first), agbnoOfAgino(g, agino)) + (agino % g.inopblock) * g.inodesize;
     if (holemask === 0) {
-      this.#volume.source.read(offset, this.#bytes);
+      this.#readWindow(offset);
       return;
     }
     // Four inodes at a time, as the mask has them; a block never spans a border of the mask.
@@ -162,6 +171,22 @@ class Scanner {
     for (let k = 0; k < 16; k++)
       if (((holemask >>> k) & 1) === 0)
         this.#volume.source.read(offset + k * four, this.#bytes.subarray(k * four, (k + 1) * four));
+  }
+
+  /** Reads a whole chunk, and what follows it in the same call: chunks mostly stand side by side. */
+  #readWindow(offset: number): void {
+    const { source } = this.#volume;
+    const length = this.#bytes.length;
+    if (offset < this.#windowAt || offset + length > this.#windowAt + this.#windowLength) {
+      // Only where the last chunk stood right before is more than one worth reading.
+      const more = offset === this.#lastChunk + length ? WINDOW : length;
+      this.#windowLength = Math.max(length, Math.min(more, source.size - offset));
+      this.#windowAt = offset;
+      source.read(offset, this.#window.subarray(0, this.#windowLength));
+    }
+    const from = offset - this.#windowAt;
+    this.#bytes.set(this.#window.subarray(from, from + length));
+    this.#lastChunk = offset;
   }
 
   #identityHolds(i: number, base: number, ino: number): boolean {
@@ -246,7 +271,9 @@ class Scanner {
     }
     if (type === S_IF.DIR && !(flags & SLOT.SYSTEM)) this.#directory(this.#inodeAt(base, ino), slot);
     else if (type === S_IF.LNK) this.#whole(() => readSymlink(this.#volume, this.#inodeAt(base, ino)));
-    if (v.getUint8(base + AT.forkoff) !== 0) this.#attributes(this.#inodeAt(base, ino));
+    const attrs = v.getUint8(base + AT.forkoff) !== 0;
+    if (attrs && (v.getInt8(base + AT.aformat) !== FORK_FORMAT.EXTENTS || dinodeNaextents(v, base) > 0))
+      this.#attributes(this.#inodeAt(base, ino));
   }
 
   /**
@@ -259,9 +286,12 @@ class Scanner {
     const type = v.getUint16(base + AT.mode) & S_IFMT;
     const format = v.getUint8(base + AT.format);
     const size = v.getUint32(base + AT.size) * 0x1_0000_0000 + v.getUint32(base + AT.size + 4);
-    const room = inodesize - DINODE_SIZE;
-    if (v.getUint8(base + AT.forkoff) !== 0 || v.getInt8(base + AT.aformat) !== FORK_FORMAT.EXTENTS)
-      return false;
+    const whole = inodesize - DINODE_SIZE;
+    // Linux makes room for attributes before there are any.
+    const forkoff = v.getUint8(base + AT.forkoff) * 8;
+    if (forkoff >= whole) return false;
+    const room = forkoff === 0 ? whole : forkoff;
+    if (v.getInt8(base + AT.aformat) !== FORK_FORMAT.EXTENTS) return false;
     if (v.getUint32(base + AT.flags2) !== 0 || (v.getUint32(base + AT.flags2 + 4) & ~this.#plainFlags2) !== 0)
       return false;
     if (v.getUint16(base + AT.flags) & 0x8000) return false;
