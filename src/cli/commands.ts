@@ -33,5 +33,6 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     { summary: 'write files into a directory, or as a tar archive', load: () => import('./extract.js') },
   ],
   ['copy', { summary: 'make a compact copy in another size', load: () => import('./copy.js') }],
+  ['mdrestore', { summary: 'make an image from a metadump', load: () => import('./mdrestore.js') }],
   ['schema', { summary: 'the JSON Schema of a table', load: () => import('./schema.js') }],
 ]);

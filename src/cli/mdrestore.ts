@@ -1,0 +1,33 @@
+/** `xfsimg mdrestore`: an image from a metadump. */
+import type { Command } from 'commander';
+import { CliError, EXIT } from './errors.js';
+
+export function register(program: Command): void {
+  program
+    .command('mdrestore')
+    .description(
+      'Make the image a metadump (version 1, of xfs_metadump) was taken of. File contents read as zeros.',
+    )
+    .argument('<image>', 'the image file to make')
+    .argument('<dump>', 'the metadump, or - for standard input')
+    .option('-f, --force', 'overwrite a file that is there')
+    .action(async (image: string, dump: string, flags: { force?: boolean }) => {
+      const [{ restoreMetadump }, { MkfsError }] = await Promise.all([
+        import('../mkfs/mdrestore.js'),
+        import('../mkfs/error.js'),
+      ]);
+      try {
+        const { sectors, obfuscated, dirtyLog } = restoreMetadump(dump, image, flags.force === true);
+        const notes = [obfuscated ? 'names are obfuscated' : '', dirtyLog ? 'the log is dirty' : ''].filter(
+          Boolean,
+        );
+        process.stderr.write(
+          `xfsimg: ${image}: ${sectors} sectors restored${notes.length > 0 ? `; ${notes.join(', ')}` : ''}\n`,
+        );
+      } catch (error) {
+        if (error instanceof MkfsError)
+          throw new CliError(error.message, error.kind === 'in-use' ? EXIT.UNUSABLE : EXIT.FAILED);
+        throw error;
+      }
+    });
+}
