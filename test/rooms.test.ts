@@ -53,6 +53,8 @@ test('imports between rooms point down only', () => {
 test('format and volume do no I/O of their own', () => {
   for (const { file } of imports()) {
     if (!/^(format|volume|build|dump)\//.test(file)) continue;
+    // Extracting a tree is writing files: the one part of dump that has to.
+    if (file.startsWith('dump/extract/')) continue;
     assert.doesNotMatch(readFileSync(join(src, file), 'utf8'), /from 'node:(fs|net|child_process)'/, file);
   }
 });
