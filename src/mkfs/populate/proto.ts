@@ -59,6 +59,8 @@ export class ProtoSource implements TreeSource {
       const leftOut = skip || this.#excluded?.(path) === true;
       const fields = this.#fields(this.#next());
       const type = fields.mode & 0o170000;
+      // A directory inherits setgid from the one it is in, as everywhere.
+      if (type === S_IF.DIR) fields.mode |= this.tree.mode[row] & 0o2000;
       const target = type === S_IF.LNK || type === S_IF.REG ? this.#next() : '';
       let size = 0;
       if (type === S_IF.REG) size = leftOut ? 0 : this.#sizeOf(target);
