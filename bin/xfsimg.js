@@ -1,3 +1,7 @@
 #!/usr/bin/env node
 // CommonJS on purpose (bin/package.json): starting Node's ES module loader would cost more than the program.
-require('../dist/xfsimg.cjs');
+const { join } = require('node:path');
+
+const only = process.argv.length === 3 ? process.argv[2] : '';
+if (only === '--version' || only === '-V') console.log(require('../package.json').version);
+else require('./load.js').load(join(__dirname, '../dist/xfsimg.cjs'));

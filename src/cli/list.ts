@@ -15,7 +15,7 @@ import { openImage } from './image.js';
 import type { LsOptions } from './ls.js';
 import { NameWriter } from './names.js';
 import { findOperand } from './operands.js';
-import { Output } from './render/output.js';
+import { Output, stdoutIsTerminal } from './render/output.js';
 import { openTable } from './render/table.js';
 import type { TableWriter } from './render/writer.js';
 
@@ -85,7 +85,7 @@ class Lister {
     const columns = options.columns?.split(',').map((c) => c.trim());
     this.#needInode =
       rows === undefined ? this.#long : columns === undefined || !columns.every((c) => FROM_ENTRY.has(c));
-    this.#width = process.stdout.isTTY === true ? (process.stdout.columns ?? 80) : 0;
+    this.#width = stdoutIsTerminal() ? (process.stdout.columns ?? 80) : 0;
   }
 
   run(operands: string[]): void {

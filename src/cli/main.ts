@@ -7,6 +7,15 @@ import type { Command } from 'commander';
 import { exactArguments } from './argv.js';
 import { COMMANDS } from './commands.js';
 import { CliError, EXIT } from './errors.js';
+import { say, stdoutIsTerminal } from './render/output.js';
+
+/** Commander's own way would set up the streams, and would print errors before we can. */
+const OUTPUT = {
+  writeOut: say,
+  writeErr: () => {},
+  getOutHelpWidth: () => (stdoutIsTerminal() ? process.stdout.columns : 80),
+  getOutHasColors: () => stdoutIsTerminal() && process.stdout.hasColors(),
+};
 
 /** Commander's codes for what is no error: help and version were shown. */
 const SHOWN = new Set(['commander.helpDisplayed', 'commander.help', 'commander.version']);
@@ -56,13 +65,13 @@ async function program(name: string | undefined): Promise<Command> {
     .option('-V, --version', 'show the version')
     .showSuggestionAfterError(true)
     .exitOverride()
-    .configureOutput({ writeErr: () => {} });
+    .configureOutput(OUTPUT);
   const entry = name === undefined ? undefined : COMMANDS.get(name);
   if (entry !== undefined) {
     const { register } = await entry.load();
     register(root);
     for (const command of root.commands) {
-      command.exitOverride().configureOutput({ writeErr: () => {} });
+      command.exitOverride().configureOutput(OUTPUT);
     }
   } else {
     // The overview names every command without loading any.
@@ -73,12 +82,18 @@ async function program(name: string | undefined): Promise<Command> {
   return root;
 }
 
+/** Commander's message as one line: a suggestion stands on its second. */
+const usageLine = (message: string): string =>
+  message
+    .replace(/^error: /, '')
+    .replace(/\n\(Did you mean (.*)\?\)$/s, ': did you mean $1?')
+    .replace(/\s*\n\s*/g, ' ');
+
 /** One line for stderr and the exit status of an error. */
 async function explain(error: unknown): Promise<{ message: string; exitCode: number }> {
   if (error instanceof CliError) return { message: error.message, exitCode: error.exitCode };
-  const e = error as Error & { code?: string; exitCode?: number };
-  if (e.name === 'CommanderError')
-    return { message: e.message.replace(/^error: /, ''), exitCode: EXIT.USAGE };
+  const e = error as Error & { code?: string };
+  if (e.code?.startsWith('commander.')) return { message: usageLine(e.message), exitCode: EXIT.USAGE };
   if (e.name === 'UnsupportedError') return { message: e.message, exitCode: EXIT.UNUSABLE };
   if (e.name === 'ImageError' || e.name === 'CorruptionError')
     return { message: e.message, exitCode: EXIT.FAILED };
@@ -89,7 +104,7 @@ async function explain(error: unknown): Promise<{ message: string; exitCode: num
 export async function main(argv: string[]): Promise<number> {
   const first = argv[0];
   if (first === '--version' || first === '-V') {
-    process.stdout.write(`${version()}\n`);
+    say(`${version()}\n`);
     return EXIT.OK;
   }
   try {
@@ -114,12 +129,6 @@ export async function main(argv: string[]): Promise<number> {
     return exitCode;
   }
 }
-
-// A reader that goes away early is no error: `xfsimg dump ... | head`.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(EXIT.OK);
-  throw error;
-});
 
 main(exactArguments(process.argv.slice(2))).then((status) => {
   process.exitCode = status;

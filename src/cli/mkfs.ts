@@ -4,6 +4,7 @@ import type { MkfsRefusal } from '../mkfs/error.js';
 import { CliError, EXIT } from './errors.js';
 import { addImageOptions, type ImageOptions } from './image.js';
 import { addPopulateOptions, type PopulateFlags, populateFrom } from './mkfs-populate.js';
+import { say } from './render/output.js';
 
 interface MkfsFlags extends ImageOptions, PopulateFlags {
   b?: string[];
@@ -86,7 +87,7 @@ export function register(program: Command): void {
       };
       const { report, warnings } = await (populateFrom(path, options, flags, auto) ?? mkfs(path, options));
       for (const warning of warnings) process.stderr.write(`xfsimg: ${warning}\n`);
-      if (!flags.quiet || flags.dryRun) process.stdout.write(report);
+      if (!flags.quiet || flags.dryRun) say(report);
     } catch (error) {
       if (error instanceof MkfsError) throw new CliError(error.message, EXIT_OF[error.kind]);
       throw error;

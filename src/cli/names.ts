@@ -1,6 +1,6 @@
 /** Names from an image on standard output: their bytes into a pipe, escaped on a terminal. */
 import { showBytes } from '../format/text.js';
-import type { Output } from './render/output.js';
+import { type Output, stdoutIsTerminal } from './render/output.js';
 
 /** Whether a name holds nothing a terminal could take for a command. */
 function isPlain(b: Uint8Array, from: number, to: number): boolean {
@@ -13,7 +13,7 @@ export class NameWriter {
   /** Escape what a terminal could obey. */
   readonly safe: boolean;
 
-  constructor(out: Output, safe = process.stdout.isTTY === true) {
+  constructor(out: Output, safe = stdoutIsTerminal()) {
     this.out = out;
     this.safe = safe;
   }

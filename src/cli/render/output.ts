@@ -136,3 +136,10 @@ export class Output {
     }
   }
 }
+
+/** Writes text to standard output at once. */
+export function say(text: string): void {
+  const out = new Output();
+  out.text(text);
+  out.flush();
+}
