@@ -2,7 +2,7 @@
  * What xfsimg does, in a minute: `npm run demo`. Needs Node and a build; no root, no mount, no xfsprogs.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -48,6 +48,23 @@ try {
    frees the true blocks of letters.txt and calls the result clean. The evidence says otherwise:`);
   show(0, 'cat duplicate-unflagged.img /home/letters.txt', 1);
   show(1, 'repair duplicate-unflagged.img -n -v');
+  say('   Repaired, letters.txt has its own bytes again: the rmap btree still knew where they are.');
+  show(0, 'repair duplicate-unflagged.img');
+  show(0, 'cat duplicate-unflagged.img /home/letters.txt', 1);
+  show(0, 'repair duplicate-unflagged.img -n');
+
+  fixture('crash-plain');
+  say(`4. An image that Linux crashed in the middle of its work. xfs_repair refuses it (mount it first), and its -L
+   would throw the last changes away. Replayed here, without a kernel:`);
+  show(0, 'log crash-plain.img', 12);
+  show(0, 'log crash-plain.img replay');
+  show(0, 'repair crash-plain.img -n');
+
+  say('5. An image filled from a directory, and files taken out again.');
+  cpSync(join(here, '../man'), join(folder, 'docs'), { recursive: true });
+  show(0, 'mkfs docs.img --size auto -p docs -q');
+  show(0, 'ls -l docs.img', 4);
+  show(0, 'extract docs.img /xfsimg.1 -C out');
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
