@@ -10,7 +10,7 @@
 import { DINODE } from '../format/dinode.js';
 import type { Geometry } from '../format/geometry.js';
 import { BBSIZE, compareLsn, type Lsn, writeLsn } from '../format/log.js';
-import { BLF_CHUNK } from '../format/logitems.js';
+import { BLF_CHUNK, BLFT } from '../format/logitems.js';
 import type { Source } from '../image/source.js';
 import type { LogWriter } from '../journal/append.js';
 import { type Buffer, type BufferCache, seal } from './buffers.js';
@@ -38,6 +38,8 @@ export class Checkpoints {
   readonly #pending = new Set<Buffer>();
   /** In the log, and without a done-item there. */
   readonly #open = new Set<Intent>();
+  /** The tail the newest record names. */
+  #tail: Lsn;
   /** Flush at this many bytes; at most a small part of the log, so that there is always room for one more. */
   readonly limit: number;
   /** Called after a flush: what was freed by then may be used again. */
@@ -50,6 +52,7 @@ export class Checkpoints {
     this.#g = g;
     this.#log = log;
     this.#cache = cache;
+    this.#tail = log.tail;
     this.limit = Math.floor((log.device.blocks * BBSIZE) / 8);
   }
 
@@ -150,6 +153,7 @@ export class Checkpoints {
         throw new Error('a transaction does not fit into the log');
       this.#log.checkpoint(regions);
       this.#source.sync();
+      this.#tail = this.#log.tail;
       this.counts.checkpoints++;
     }
     for (const buffer of this.#buffers) {
@@ -193,6 +197,7 @@ export class Checkpoints {
   writeBack(): void {
     if (!this.isEmpty) throw new Error('write-back with changes that are not in the log');
     if (this.#pending.size > 0) {
+      this.#advance();
       const order = [...this.#pending].sort((a, b) => a.offset - b.offset);
       for (const buffer of order) seal(this.#g, buffer);
       this.#writeTails(order);
@@ -206,6 +211,26 @@ export class Checkpoints {
       this.counts.writeBacks++;
     }
     this.#log.tail = this.#oldest(this.#log.head);
+  }
+
+  /**
+   * Lets the log begin where the oldest of what is to be put in place was logged, if something older (an intent
+   * that is finished by now) held its tail back. Recovery reads and checks blocks that are newer than an item,
+   * and would refuse one of them that is torn.
+   */
+  #advance(): void {
+    const oldest = this.#oldest(this.#log.head);
+    if (compareLsn(this.#tail, oldest) >= 0) return;
+    // A checkpoint must hold something: the beginning of the superblock, as it is.
+    const superblock = this.#cache.get(0, this.#g.sectsize, BLFT.SB);
+    const regions: Uint8Array[] = [];
+    superblock.dirty[0] = 1;
+    bufferItem(superblock, regions);
+    superblock.dirty[0] = 0;
+    this.#log.tail = oldest;
+    this.#log.checkpoint(regions);
+    this.#source.sync();
+    this.#tail = oldest;
   }
 
   /** Bytes that carry an LSN together: a block, or each inode of a cluster. */

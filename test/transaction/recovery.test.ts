@@ -1,0 +1,181 @@
+/** Recovery: images of real crashes come back as Linux brings them back, from any cut. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
+import { OverlaySource } from '../../src/image/overlay.js';
+import { FileSource } from '../../src/image/source.js';
+import { highestCycle } from '../../src/journal/clear.js';
+import { LogError } from '../../src/journal/error.js';
+import { scanLog } from '../../src/journal/scan.js';
+import { recoverLog } from '../../src/transaction/recovery/recover.js';
+import { openVolume } from '../../src/volume/volume.js';
+import { judge } from '../campaign/crash.js';
+import { holdings, kill } from '../campaign/kill.js';
+import { xfsimg } from '../support/cli.js';
+import { CRASH_GEOMETRIES, crashImage, Load, treeDifferences } from '../support/crash.js';
+import { Cut, CutSource } from '../support/cut.js';
+import { fixture } from '../support/fixture.js';
+import { withMount } from '../support/mount.js';
+import { oracle, sha256, tmpdir } from '../support/oracle.js';
+import { random } from '../support/random.js';
+import type { Tree, TreeNode } from '../support/tree.js';
+import { readTree, withoutSystem } from '../volume/readtree.js';
+
+const FIXTURES = ['crash-plain', 'crash-rmapbt', 'crash-wrapped', 'crash-intents'];
+const needed = oracle('mount', 'mkfs.xfs', 'xfs_io', 'xfs_repair', 'setfattr', 'getfattr');
+
+/** What Linux's recovery of a fixture shows. */
+function linuxTreeOf(name: string): Tree {
+  const file = fileURLToPath(new URL(`../../fixtures/${name}/tree.json.gz`, import.meta.url));
+  const nodes = JSON.parse(gunzipSync(readFileSync(file)).toString('utf8')) as Record<string, TreeNode>;
+  const tree: Tree = new Map();
+  for (const [path, node] of Object.entries(nodes))
+    tree.set(path, { ...node, xattrs: new Map(Object.entries(node.xattrs)) });
+  return withoutSystem(tree);
+}
+
+function withOverlay<T>(name: string, fn: (overlay: OverlaySource) => T): T {
+  const file = FileSource.open(fixture(name));
+  try {
+    return fn(new OverlaySource(file));
+  } finally {
+    file.close();
+  }
+}
+
+test('crashed images come back as Linux brings them back', () => {
+  for (const name of FIXTURES)
+    withOverlay(name, (overlay) => {
+      const result = recoverLog(overlay);
+      assert.equal(result.clean, false);
+      const volume = openVolume(overlay);
+      assert.deepEqual(treeDifferences(linuxTreeOf(name), readTree(volume)), [], name);
+      assert.deepEqual(volume.faults, []);
+    });
+});
+
+test('what a crash left half-done is finished, and counted', () => {
+  withOverlay('crash-plain', (overlay) => {
+    const { intents, unlinked } = recoverLog(overlay);
+    assert.deepEqual(intents, {});
+    assert.equal(unlinked, 6);
+  });
+  withOverlay('crash-intents', (overlay) => {
+    const { intents } = recoverLog(overlay);
+    assert.deepEqual(Object.keys(intents).sort(), ['CUI', 'RUI']);
+  });
+});
+
+test('afterwards the log is clean, and a second recovery has nothing to do', () => {
+  for (const name of FIXTURES)
+    withOverlay(name, (overlay) => {
+      recoverLog(overlay);
+      assert.equal(scanLog(overlay, openVolume(overlay).g).clean, true);
+      const pages = overlay.dirtyPages;
+      assert.equal(recoverLog(overlay).clean, true);
+      assert.equal(overlay.dirtyPages, pages);
+    });
+});
+
+test('cut at any sector, a second recovery comes to the same end', () => {
+  const rnd = random(11);
+  for (const name of FIXTURES) {
+    const { written, expected } = withOverlay(name, (overlay) => {
+      const source = new CutSource(overlay);
+      recoverLog(source);
+      return { written: source.written, expected: holdings(overlay) };
+    });
+    const file = FileSource.open(fixture(name));
+    for (let i = 0; i < 25; i++) {
+      const sectors = Math.floor(rnd() * written);
+      const overlay = new OverlaySource(file);
+      assert.throws(() => recoverLog(new CutSource(overlay, sectors)), Cut);
+      recoverLog(overlay);
+      assert.equal(holdings(overlay), expected, `${name} cut after ${sectors} of ${written} sectors`);
+    }
+    file.close();
+  }
+});
+
+test('a log that cannot be replayed: exit 2, one line with LSN and reason, image untouched; clear drops it', () => {
+  const image = fixture('crash-wrapped');
+  const file = FileSource.open(image, 'r+');
+  const { g } = openVolume(file);
+  const { device, tail } = scanLog(file, g);
+  // In the middle of the data of the first record to be replayed: no torn write, for others follow.
+  const at = device.start + tail.block * 512 + 2 * 512 + 40;
+  const byte = new Uint8Array(1);
+  file.read(at, byte);
+  byte[0] ^= 0x10;
+  file.write(at, byte);
+  assert.throws(() => recoverLog(file), LogError);
+  file.close();
+  const was = sha256(image);
+  const { status, stdout, stderr } = xfsimg(['log', image, 'replay']);
+  assert.equal(status, 2);
+  assert.equal(stdout, '');
+  assert.match(stderr, /^xfsimg: .*: log at LSN \d+\/\d+: .*checksum.*\n$/);
+  assert.equal(sha256(image), was);
+
+  const before = FileSource.open(image);
+  const cycle = highestCycle(openVolume(before));
+  before.close();
+  assert.equal(xfsimg(['log', image, 'clear']).status, 0);
+  const after = FileSource.open(image);
+  const state = scanLog(after, openVolume(after).g);
+  assert.equal(state.clean, true);
+  assert.ok(state.head.cycle > cycle);
+  after.close();
+});
+
+test('replay -n writes nothing', () => {
+  const image = fixture('crash-rmapbt');
+  const was = sha256(image);
+  const { status, stderr } = xfsimg(['log', image, 'replay', '-n']);
+  assert.equal(status, 0);
+  assert.match(stderr, /transactions would be replayed/);
+  assert.equal(sha256(image), was);
+});
+
+test('Linux mounts an image whose log was cleared', needed, () => {
+  const image = fixture('crash-rmapbt');
+  assert.equal(xfsimg(['log', image, 'replay']).status, 0);
+  assert.equal(xfsimg(['log', image, 'clear']).status, 0);
+  withMount(image, () => {});
+});
+
+describe('images crashed under load', needed, () => {
+  test('recovered like Linux does, every geometry in turn', async () => {
+    const load = new Load(2);
+    const folder = tmpdir();
+    try {
+      for (const [i, profile] of (['mixed', 'shred', 'storm', 'mixed'] as const).entries()) {
+        const geometry = CRASH_GEOMETRIES[(i * 3 + 1) % CRASH_GEOMETRIES.length];
+        const image = join(folder, `${i}.img`);
+        await crashImage(image, load, {
+          geometry,
+          seed: 70 + i,
+          milliseconds: 500,
+          profile,
+          flushlog: i % 2 === 0,
+        });
+        assert.deepEqual(judge(image).differences, [], geometry.name);
+      }
+    } finally {
+      load.close();
+    }
+  });
+
+  test('cut in the middle, Linux finishes what was begun here', () => {
+    const { wrong, byLinux } = kill(fixture('crash-intents'), {
+      every: 13,
+      linux: 11,
+      until: Date.now() + 60_000,
+    });
+    assert.deepEqual(wrong, []);
+    assert.ok(byLinux >= 10, `${byLinux} points`);
+  });
+});
