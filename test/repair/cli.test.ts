@@ -11,10 +11,10 @@ import { crash, mount, unmount } from '../support/mount.js';
 import { copyImage, oracle, run, sha256, tmpdir, xfsRepairClean } from '../support/oracle.js';
 import { type Base, blockOf, forge, makeBase, setExtent } from './base.js';
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../bin/xfsimg.js', import.meta.url));
 
 function xfsimg(...args: string[]) {
-  return run(process.execPath, ['--import', 'tsx', main, ...args], { status: 'any' });
+  return run(process.execPath, [main, ...args], { status: 'any' });
 }
 
 describe('repair', oracle('mount', 'xfs_db', 'xfs_io'), () => {
