@@ -14,7 +14,7 @@ import { openVolume } from '../volume/volume.js';
 import { type Examination, examine } from './examine.js';
 import type { Finding } from './finding.js';
 import { agfBtreeblks, agfField } from './observe/aglook.js';
-import { observe } from './observe/observe.js';
+import { type Observation, observe } from './observe/observe.js';
 import { rebuildAg } from './rebuild/ag.js';
 import { DirEdits } from './rebuild/dirs.js';
 import type { DuplicatePolicy } from './rebuild/inodes.js';
@@ -74,16 +74,20 @@ export function repair(target: Source, options: RepairOptions): RepairResult {
     const lostFound = new LostFound(observation);
     // Forks before directories before link counts: each is read through the one before.
     const edits = new InodeEdits(observation, judgement, options.onDuplicate);
-    if (edits.size === 0) {
-      const dirs = new DirEdits(observation, state.findings);
-      if (dirs.size > 0) dirs.apply(volume, space, lostFound);
-      else edits.addLinks(state.findings);
-      if (dirs.size === 0 && edits.size === 0) break;
-    }
+    const dirs = new DirEdits(observation, edits.size === 0 ? state.findings : []);
+    if (dirs.size > 0) dirs.apply(volume, space, lostFound);
+    else if (edits.size === 0) edits.addLinks(state.findings);
+    if (dirs.size === 0 && edits.size === 0) break;
     if (edits.size > 0) edits.apply(volume, space, lostFound);
-    if (edits.copies) {
+    if (edits.copies || dirs.size > 0) {
+      // The trees must know of it before anything is judged again: new blocks would look like mappings of free
+      // space, and rmap records of the old ones like mappings that were lost.
+      const agnos = new Set([
+        ...space.touched,
+        ...agsOf(observation, new Set([...dirs.inodes, volume.g.rootino])),
+      ]);
       const now = observe(openVolume(overlay));
-      for (const agno of space.touched) rebuildAg(now, agno);
+      for (const agno of agnos) rebuildAg(now, agno);
     }
     state = look(overlay, options);
   }
@@ -105,6 +109,16 @@ export function repair(target: Source, options: RepairOptions): RepairResult {
   options.undo?.(changes(g, overlay));
   const written = writeOut(g, overlay, target);
   return { findings, written };
+}
+
+/** AGs in which any of these inodes has blocks. */
+function agsOf(o: Observation, inos: ReadonlySet<number>): Set<number> {
+  const out = new Set<number>();
+  if (inos.size === 0) return out;
+  for (const { agno, claims } of o.ags)
+    for (let i = 0; i < claims.count && !out.has(agno); i++)
+      if (claims.owner[i] >= 0 && inos.has(o.table.ino(claims.owner[i]))) out.add(agno);
+  return out;
 }
 
 function look(overlay: OverlaySource, options: RepairOptions): Examination {

@@ -31,7 +31,7 @@ import {
   extentOffset,
   extentUnwritten,
 } from '../../format/extent.js';
-import { CorruptionError, type Fault, type Report } from '../../format/fault.js';
+import { CorruptionError, type Fault, hex, type Report } from '../../format/fault.js';
 import {
   agbnoOfAgino,
   aginoOfIno,
@@ -200,8 +200,27 @@ class Scanner {
     );
   }
 
+  /** Fields that are not in use are zero: the count of 32-bit extent counts, the hint without its flag. */
+  #checkPad(base: number, ino: number): void {
+    const v = this.#view;
+    const cowextsize = v.getUint32(base + AT.cowextsize);
+    if (cowextsize !== 0 && (v.getUint32(base + AT.flags2 + 4) & DIFLAG2.COWEXTSIZE) === 0)
+      this.#report({
+        structure: 'dinode',
+        ino,
+        field: 'cowextsize',
+        value: cowextsize,
+        expected: '0 without its flag',
+      });
+    if (v.getUint32(base + AT.v3_pad) === 0 && v.getUint32(base + AT.v3_pad + 4) === 0) return;
+    if (v.getUint32(base + AT.flags2 + 4) & DIFLAG2.NREXT64) return;
+    const value = hex(getU64(v, base + AT.v3_pad));
+    this.#report({ structure: 'dinode', ino, field: 'v3_pad', value, expected: '0' });
+  }
+
   #freeLooksRight(i: number, ino: number): boolean {
     const base = i * this.#g.inodesize;
+    this.#checkPad(base, ino);
     const next = this.#view.getUint32(base + AT.next_unlinked);
     if (next !== NULLAGINO)
       this.#report({
@@ -222,6 +241,7 @@ class Scanner {
     let flags = SLOT.USED | (table.flags[slot] & SLOT.SYSTEM);
     if (!this.#looksRight(i, base, ino) && !verifyInode(g, this.#inodeAt(base, ino), true, this.#report))
       flags |= SLOT.DOUBTFUL;
+    this.#checkPad(base, ino);
     const flags2 = dinodeFlags2(v, base);
     if (flags2 & DIFLAG2.REFLINK) flags |= SLOT.REFLINK;
     if (flags2 & DIFLAG2.METADATA && g.features.metadir) flags |= SLOT.SYSTEM;
@@ -460,7 +480,7 @@ class Scanner {
     const table = this.#table;
     const { parent, dangling } = this.result;
     // Larger forms have an index of their own, held against the names when all are known.
-    const indexed = inode.format !== FORK_FORMAT.LOCAL && inode.size > this.#g.dirblksize;
+    const indexed = inode.format !== FORK_FORMAT.LOCAL && inode.nblocks > this.#g.dirblkfsbs;
     const names = this.#names;
     names.clear();
     walkDir(

@@ -73,6 +73,18 @@ export class DirEdits {
     }
   }
 
+  /** Directories that are written anew; the root and lost+found too where something is put there. */
+  get inodes(): ReadonlySet<number> {
+    if (this.#lost.length === 0) return this.#dirs;
+    const { rootino } = this.#o.volume.g;
+    const out = new Set([...this.#dirs, rootino]);
+    const { table } = this.#o;
+    const root = table.slot(rootino);
+    for (let slot = 0; slot < table.heldBy.length; slot++)
+      if (table.heldBy[slot] === root && table.type[slot] === FTYPE.DIR) out.add(table.ino(slot));
+    return out;
+  }
+
   get size(): number {
     return this.#dirs.size + this.#lost.length;
   }

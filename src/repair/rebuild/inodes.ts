@@ -3,8 +3,9 @@ import { buildFork, ExtentColumns } from '../../build/fork.js';
 import { sealCrc } from '../../format/checksum.js';
 import { DIFLAG2, DINODE, DINODE64, dinodeIsNrext64, FORK_FORMAT } from '../../format/dinode.js';
 import { FTYPE } from '../../format/dir.js';
-import { agnoOfIno, fsblockOf, fsblockOffset, inodeOffset } from '../../format/geometry.js';
+import { agnoOfIno, fsblockOf, fsblockOffset, type Geometry, inodeOffset } from '../../format/geometry.js';
 import { setU64 } from '../../format/structure.js';
+import { NULLAGINO } from '../../format/superblock.js';
 import { type ForkName, walkExtents, walkForkBlocks } from '../../volume/fork.js';
 import { readInode } from '../../volume/inode.js';
 import { bytesOf, type Volume } from '../../volume/volume.js';
@@ -33,6 +34,8 @@ interface Edit {
   /** A fork has to be written again though nothing is dropped: an extent in it cannot be true. */
   readonly rewrite: Set<ForkName>;
   count: boolean;
+  /** The core's identity is to be set right: all else in it verifies. */
+  core: boolean;
 }
 
 interface Copy {
@@ -88,6 +91,7 @@ export class InodeEdits {
         if (verdict.refcount >= 2) this.#of(r.owner).reflink = true;
       }
     }
+    for (const ino of resettable(judgement.findings)) this.#of(ino).core = true;
     for (const f of judgement.findings) {
       if (f.ino === undefined) continue;
       if (f.code === 'data-fork.value') this.#of(f.ino).rewrite.add('data');
@@ -111,15 +115,16 @@ export class InodeEdits {
         restore: { data: [], attr: [] },
         rewrite: new Set(),
         count: false,
+        core: false,
       };
       this.#edits.set(ino, edit);
     }
     return edit;
   }
 
-  /** Whether data is copied: to blocks that are free until the AG's trees say otherwise. */
+  /** Whether blocks come into use that are free until the AG's trees say otherwise: copies, lost+found. */
   get copies(): boolean {
-    return this.#copies.length > 0;
+    return this.#copies.length > 0 || this.#quarantine.length > 0;
   }
 
   get size(): number {
@@ -167,11 +172,19 @@ function linksOf(o: Observation, ino: number): number {
 
 function applyEdit(volume: Volume, space: FreeSpace, ino: number, edit: Edit, doubtful: boolean): void {
   // A core that does not verify is for the rebuild of inodes, not for this.
-  if (doubtful) return;
+  if (doubtful && !edit.core) return;
   const { g } = volume;
   const old = readInode(volume, ino, { verify: false });
   const bytes = bytesOf(old.view).slice(old.base, old.base + g.inodesize);
   const v = new DataView(bytes.buffer);
+  if (edit.core) {
+    setIdentity(g, bytes, ino);
+    // What the core says of its forks is judged once it can be believed.
+    sealCrc(bytes, DINODE.at.crc);
+    volume.source.write(inodeOffset(g, ino), bytes);
+    volume.cache.clear();
+    return;
+  }
   let blocks = 0;
   for (const fork of ['data', 'attr'] as const) {
     if (fork === 'attr' && !old.hasAttrFork) continue;
@@ -231,6 +244,34 @@ function applyEdit(volume: Volume, space: FreeSpace, ino: number, edit: Edit, do
   }
   sealCrc(bytes, DINODE.at.crc);
   volume.source.write(inodeOffset(g, ino), bytes);
+}
+
+/** Fields of a core that can have but one value. */
+const ONE_VALUE = new Set(['crc', 'version', 'uuid', 'inumber', 'next_unlinked', 'v3_pad', 'cowextsize']);
+
+/** Inodes of which nothing is wrong but such fields, and not so many that the whole may be noise. */
+function resettable(findings: readonly Finding[]): number[] {
+  const fields = new Map<number, Set<string>>();
+  for (const f of findings) {
+    if (f.ino === undefined || !f.code.startsWith('dinode.') || f.evidence?.field === undefined) continue;
+    const known = fields.get(f.ino);
+    if (known === undefined) fields.set(f.ino, new Set([f.evidence.field]));
+    else known.add(f.evidence.field);
+  }
+  return [...fields]
+    .filter(([, set]) => [...set].every((f) => ONE_VALUE.has(f)) && !(set.has('uuid') && set.has('inumber')))
+    .map(([ino]) => ino);
+}
+
+function setIdentity(g: Geometry, bytes: Uint8Array, ino: number): void {
+  const v = new DataView(bytes.buffer);
+  v.setUint8(DINODE.at.version, 3);
+  bytes.set(g.metaUuidBytes, DINODE.at.uuid);
+  setU64(v, DINODE.at.inumber, ino);
+  if (v.getUint32(DINODE.at.nlinkv2) > 0 || v.getUint16(DINODE.at.mode) === 0)
+    v.setUint32(DINODE.at.next_unlinked, NULLAGINO);
+  if (!dinodeIsNrext64(v, 0)) setU64(v, DINODE.at.v3_pad, 0);
+  if ((v.getUint32(DINODE.at.flags2 + 4) & DIFLAG2.COWEXTSIZE) === 0) v.setUint32(DINODE.at.cowextsize, 0);
 }
 
 /** A fork's extents with the dropped ranges out and the restored ones in, in file order. */
