@@ -211,6 +211,8 @@ function leafReader(
           const owner = rmapOwner(leaf, at);
           if (owner === 0 || owner < RMAP_OWN.COW)
             bad(agbno, i, 'owner', owner, 'an inode number or a special owner');
+          if (owner < 0 && rmapOffset(leaf, at) !== 0)
+            bad(agbno, i, 'offset', rmapOffset(leaf, at), '0: the owner is no inode');
           const info =
             (rmapAttrFork(leaf, at) ? CLAIM.ATTR : 0) |
             (rmapBmbtBlock(leaf, at) ? CLAIM.BMBT : 0) |

@@ -10,6 +10,7 @@ import { daHash } from '../../format/da.js';
 import {
   attrForkAt,
   attrForkSize,
+  DIFLAG,
   DIFLAG2,
   DINODE,
   DINODE_SIZE,
@@ -100,6 +101,8 @@ class Scanner {
   readonly #agShift: number;
   /** Flags an inode may have without being looked at twice. */
   readonly #plainFlags2: number;
+  /** Flags a free inode may have kept. */
+  readonly #freeFlags2: number;
   readonly #lengths: Float64Array;
   readonly #names = new NameTable();
   /** Bytes read ahead: see `#readWindow`. */
@@ -130,6 +133,7 @@ class Scanner {
       (g.features.reflink ? DIFLAG2.REFLINK : 0) |
       (g.features.bigtime ? DIFLAG2.BIGTIME : 0) |
       (g.features.nrext64 ? DIFLAG2.NREXT64 : 0);
+    this.#freeFlags2 = this.#plainFlags2 | DIFLAG2.DAX | (g.features.reflink ? DIFLAG2.COWEXTSIZE : 0);
     this.#lengths = Float64Array.from({ length: g.agcount }, (_, agno) => agLength(g, agno));
   }
 
@@ -200,18 +204,23 @@ class Scanner {
     );
   }
 
-  /** Fields that are not in use are zero: the count of 32-bit extent counts, the hint without its flag. */
+  /** Fields that are not in use are zero: the old link count, hints without their flag, a free inode's flags. */
   #checkPad(base: number, ino: number): void {
     const v = this.#view;
-    const cowextsize = v.getUint32(base + AT.cowextsize);
-    if (cowextsize !== 0 && (v.getUint32(base + AT.flags2 + 4) & DIFLAG2.COWEXTSIZE) === 0)
-      this.#report({
-        structure: 'dinode',
-        ino,
-        field: 'cowextsize',
-        value: cowextsize,
-        expected: '0 without its flag',
-      });
+    const unused = (field: 'onlink' | 'extsize' | 'cowextsize' | 'flags' | 'flags2', value: number): void => {
+      if (value !== 0)
+        this.#report({ structure: 'dinode', ino, field, value, expected: '0: it is not in use' });
+    };
+    const flags = v.getUint16(base + AT.flags);
+    unused('onlink', v.getUint16(base + AT.onlink));
+    if ((flags & (DIFLAG.EXTSIZE | DIFLAG.EXTSZINHERIT)) === 0)
+      unused('extsize', v.getUint32(base + AT.extsize));
+    if ((v.getUint32(base + AT.flags2 + 4) & DIFLAG2.COWEXTSIZE) === 0)
+      unused('cowextsize', v.getUint32(base + AT.cowextsize));
+    if (v.getUint16(base + AT.mode) === 0) {
+      unused('flags', flags);
+      unused('flags2', getU64(v, base + AT.flags2) - (v.getUint32(base + AT.flags2 + 4) & this.#freeFlags2));
+    }
     if (v.getUint32(base + AT.v3_pad) === 0 && v.getUint32(base + AT.v3_pad + 4) === 0) return;
     if (v.getUint32(base + AT.flags2 + 4) & DIFLAG2.NREXT64) return;
     const value = hex(getU64(v, base + AT.v3_pad));

@@ -1,7 +1,16 @@
 /** Changes to inodes that the verdicts ask for: mappings dropped and restored, flags, counts. */
 import { buildFork, ExtentColumns } from '../../build/fork.js';
 import { sealCrc } from '../../format/checksum.js';
-import { DIFLAG2, DINODE, DINODE64, dinodeIsNrext64, FORK_FORMAT } from '../../format/dinode.js';
+import {
+  DIFLAG,
+  DIFLAG2,
+  DINODE,
+  DINODE64,
+  dinodeIsNrext64,
+  FORK_FORMAT,
+  S_IF,
+  S_IFMT,
+} from '../../format/dinode.js';
 import { FTYPE } from '../../format/dir.js';
 import { agnoOfIno, fsblockOf, fsblockOffset, type Geometry, inodeOffset } from '../../format/geometry.js';
 import { setU64 } from '../../format/structure.js';
@@ -247,7 +256,17 @@ function applyEdit(volume: Volume, space: FreeSpace, ino: number, edit: Edit, do
 }
 
 /** Fields of a core that can have but one value. */
-const ONE_VALUE = new Set(['crc', 'version', 'uuid', 'inumber', 'next_unlinked', 'v3_pad', 'cowextsize']);
+const ONE_VALUE = new Set([
+  'crc',
+  'version',
+  'uuid',
+  'inumber',
+  'next_unlinked',
+  'v3_pad',
+  'onlink',
+  'extsize',
+  'cowextsize',
+]);
 
 /** Inodes of which nothing is wrong but such fields, and not so many that the whole may be noise. */
 function resettable(findings: readonly Finding[]): number[] {
@@ -271,6 +290,20 @@ function setIdentity(g: Geometry, bytes: Uint8Array, ino: number): void {
   if (v.getUint32(DINODE.at.nlinkv2) > 0 || v.getUint16(DINODE.at.mode) === 0)
     v.setUint32(DINODE.at.next_unlinked, NULLAGINO);
   if (!dinodeIsNrext64(v, 0)) setU64(v, DINODE.at.v3_pad, 0);
+  v.setUint16(DINODE.at.onlink, 0);
+  const flags = v.getUint16(DINODE.at.flags);
+  if ((flags & (DIFLAG.EXTSIZE | DIFLAG.EXTSZINHERIT)) === 0) v.setUint32(DINODE.at.extsize, 0);
+  const { reflink, bigtime, nrext64 } = g.features;
+  const known =
+    DIFLAG2.DAX |
+    (reflink ? DIFLAG2.REFLINK | DIFLAG2.COWEXTSIZE : 0) |
+    (bigtime ? DIFLAG2.BIGTIME : 0) |
+    (nrext64 ? DIFLAG2.NREXT64 : 0);
+  v.setUint32(DINODE.at.flags2, 0);
+  let flags2 = v.getUint32(DINODE.at.flags2 + 4) & known;
+  if ((v.getUint16(DINODE.at.mode) & S_IFMT) !== S_IF.REG) flags2 &= ~DIFLAG2.REFLINK;
+  v.setUint32(DINODE.at.flags2 + 4, flags2);
+  v.setUint16(DINODE.at.flags, v.getUint16(DINODE.at.mode) === 0 ? 0 : flags & 0x7fff);
   if ((v.getUint32(DINODE.at.flags2 + 4) & DIFLAG2.COWEXTSIZE) === 0) v.setUint32(DINODE.at.cowextsize, 0);
 }
 
