@@ -334,7 +334,7 @@ export function replaceEntry(
 // ---- growing
 
 /** The entries leave the inode for a block of their own. */
-function shortToBlock(space: ForkSpace, parent: number, entries: readonly DirEntry[]): void {
+export function shortToBlock(space: ForkSpace, parent: number, entries: readonly DirEntry[]): void {
   const { tx, inode } = space;
   tx.editInode(inode, ILOG.DEXT);
   tx.onAbort(() => inode.forget());
