@@ -7,11 +7,11 @@ import { FileSource } from '../../src/image/source.js';
 import { removeAttr, setAttr } from '../../src/transaction/attr.js';
 import type { Engine } from '../../src/transaction/engine.js';
 import { withMount } from '../support/mount.js';
-import { oracle, run, tmpdir, xfsRepairClean } from '../support/oracle.js';
+import { oracle, run, sha256, tmpdir, xfsRepairClean } from '../support/oracle.js';
 import { mkfs } from '../support/populate.js';
 import { openEngine, randomFrom } from './workout.js';
 
-const needs = oracle('mount', 'mkfs.xfs', 'xfs_repair', 'xfs_io', 'getfattr', 'mknod');
+const needs = oracle('mount', 'mkfs.xfs', 'xfs_repair', 'xfs_io', 'getfattr', 'setfattr', 'mknod');
 
 const PREFIX: Record<number, string> = {
   0: 'user.',
@@ -65,16 +65,8 @@ function seen(root: string, names: Iterable<string>): Map<string, Attrs> {
   const out = new Map<string, Attrs>();
   for (const name of names) {
     const attrs: Attrs = new Map();
-    const { stdout } = run('getfattr', [
-      '-h',
-      '-d',
-      '-m',
-      '-',
-      '-e',
-      'hex',
-      '--absolute-names',
-      join(root, name),
-    ]);
+    const args = ['-h', '-d', '-m', '-', '-e', 'hex', '--absolute-names', join(root, name)];
+    const { stdout } = run('getfattr', args, { encoding: 'latin1' });
     for (const line of stdout.split('\n')) {
       if (line === '' || line.startsWith('# file: ')) continue;
       const cut = line.indexOf('=');
@@ -202,3 +194,82 @@ for (const [index, shape] of shapes.entries())
     look();
     source.close();
   });
+
+test('Linux and the engine take turns on the attributes of one file', needs, () => {
+  const image = join(tmpdir(), 'image');
+  mkfs(image, { size: 64 << 20, args: ['-b', 'size=1024', '-m', 'rmapbt=1'], tiny: true });
+  const ino = withMount(image, (root) => {
+    writeFileSync(join(root, 'f'), '');
+    return lstatSync(join(root, 'f')).ino;
+  });
+  let model = new Map([['f', new Map<string, string>()]]);
+  for (const [round, count] of [3, 20, 150, 300].entries()) {
+    withMount(image, (root) => {
+      const lines = ['# file: f'];
+      for (let i = 0; i < count; i++) {
+        const value = Buffer.alloc(i % 25 === 0 ? 3000 : i % 60, 'l').toString('hex');
+        lines.push(`user.linux-${round}-${i}=${value === '' ? '""' : `0x${value}`}`);
+        model.get('f')!.set(`user.linux-${round}-${i}`, value);
+      }
+      run('setfattr', ['--restore=-'], { cwd: root, input: `${lines.join('\n')}\n` });
+      // Holes in leaves.
+      for (let i = 0; i < count; i += 7) {
+        run('setfattr', ['-x', `user.linux-${round}-${i}`, 'f'], { cwd: root });
+        model.get('f')!.delete(`user.linux-${round}-${i}`);
+      }
+    });
+    const source = FileSource.open(image, 'r+');
+    const work = new Work(openEngine(source), new Map([['f', ino]]), round, model);
+    // Names of one hash: bit 0 of a byte and bit 7 of the next cancel each other out.
+    for (let n = 0; n < count >> 1; n++) {
+      const name = Buffer.from(`c${round}${'AA'.repeat(10)}`);
+      for (let bit = 0; bit < 10; bit++)
+        if ((n >> bit) & 1) {
+          name[2 + bit * 2] ^= 0x01;
+          name[3 + bit * 2] ^= 0x80;
+        }
+      work.set('f', 0, name, Buffer.alloc(n % 40, 'c'));
+    }
+    work.work(count, 6);
+    work.work(count >> 1, 2);
+    work.engine.close();
+    source.close();
+    xfsRepairClean(image);
+    model = work.model;
+    assert.deepEqual(plain(withMount(image, (root) => seen(root, ['f']))), plain(model));
+  }
+});
+
+test('what cannot be an attribute is refused, and an operation that throws leaves no trace', needs, () => {
+  const image = join(tmpdir(), 'image');
+  mkfs(image, { size: 64 << 20, tiny: true });
+  const inos = makeKinds(image);
+  const before = sha256(image);
+  const source = FileSource.open(image, 'r+');
+  const engine = openEngine(source);
+  const ino = (name: string): number => inos.get(name)!;
+  const set =
+    (name: Buffer, value: Buffer, namespace = 0) =>
+    (): void =>
+      engine.run((tx) => setAttr(tx, engine.inode(ino('one')), namespace, name, value));
+  const a = Buffer.from('a');
+  assert.throws(set(Buffer.alloc(0), a), RangeError);
+  assert.throws(set(Buffer.alloc(256, 'x'), a), RangeError);
+  assert.throws(set(Buffer.from('a\0b'), a), RangeError);
+  assert.throws(set(a, Buffer.alloc(65537)), RangeError);
+  assert.throws(set(a, a, ATTR_FLAG.PARENT), RangeError);
+  for (const name of inos.keys())
+    assert.throws(
+      () =>
+        engine.run((tx) => {
+          const inode = engine.inode(ino(name));
+          assert.equal(removeAttr(tx, inode, 0, a), false);
+          for (let i = 0; i < 40; i++) setAttr(tx, inode, 0, Buffer.from(`name${i}`), Buffer.alloc(200, i));
+          throw new Error('never mind');
+        }),
+      /never mind/,
+    );
+  engine.close();
+  source.close();
+  assert.equal(sha256(image), before);
+});
