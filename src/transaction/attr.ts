@@ -15,15 +15,17 @@ import {
   XFS_ATTR3_LEAF_MAGIC,
   XFS_ATTR3_RMT_MAGIC,
 } from '../format/attr.js';
+import { verifyAttrRemote } from '../format/attrcheck.js';
 import { sealCrc } from '../format/checksum.js';
 import { daHash } from '../format/da.js';
 import { FORK_FORMAT, S_IF } from '../format/dinode.js';
-import { fsblockOffset } from '../format/geometry.js';
+import { throwFault } from '../format/fault.js';
+import { blockOffset, fsblockOffset } from '../format/geometry.js';
 import { BLFT, ILOG } from '../format/logitems.js';
 import { setU64, viewOf } from '../format/structure.js';
 import { UnsupportedError } from '../volume/volume.js';
 import { addBlockFork, forkoffFor, markAttributes, moveFork } from './attrfork.js';
-import { AttrTree, localRaw, remoteRaw, remoteValue } from './attrleaf.js';
+import { AttrTree, localRaw, localValue, remoteRaw, remoteValue } from './attrleaf.js';
 import { attrShortSize, readAttrShort, type ShortAttr, writeAttrShort } from './attrshort.js';
 import { allocateExtent, forkMap, unmapExtent } from './bmap.js';
 import { ForkSpace } from './forkspace.js';
@@ -87,6 +89,7 @@ export function setAttr(
     if (found !== undefined) {
       tx.editInode(inode);
       const old = remoteValue(found.attrs[found.index]);
+      if (old !== undefined) readValue(tx, tree.space, old);
       tree.remove(found);
       if (old !== undefined) freeValue(tx, inode, old);
     }
@@ -110,6 +113,7 @@ export function removeAttr(tx: Transaction, inode: LiveInode, namespace: number,
   if (found === undefined) return false;
   tx.editInode(inode);
   const old = remoteValue(found.attrs[found.index]);
+  if (old !== undefined) readValue(tx, tree.space, old);
   const empty = tree.remove(found);
   if (old !== undefined) freeValue(tx, inode, old);
   if (empty) {
@@ -117,6 +121,44 @@ export function removeAttr(tx: Transaction, inode: LiveInode, namespace: number,
     removeFork(tx, inode);
   }
   return true;
+}
+
+/** The value of an attribute as it is now; undefined where it is not there. Throws CorruptionError. */
+export function getAttr(
+  tx: Transaction,
+  inode: LiveInode,
+  namespace: number,
+  name: Uint8Array,
+): Uint8Array | undefined {
+  check(tx, namespace, name);
+  if (isShort(inode))
+    return readShort(tx, inode).find((a) => a.flags === namespace && same(a.name, name))?.value;
+  const tree = openTree(tx, inode);
+  const found = tree.find(daHash(name), namespace, name, ATTR_NAMESPACE_MASK);
+  if (found === undefined) return undefined;
+  const attr = found.attrs[found.index];
+  const remote = remoteValue(attr);
+  return remote === undefined ? localValue(attr) : readValue(tx, tree.space, remote);
+}
+
+/** Reads a value from its blocks, which must be blocks of this value. Throws CorruptionError. */
+function readValue(
+  tx: Transaction,
+  space: ForkSpace,
+  { valueblk, valuelen }: { valueblk: number; valuelen: number },
+): Uint8Array {
+  const { source, g } = tx.engine;
+  const room = attrRemoteSpace(g.blocksize);
+  const value = new Uint8Array(valuelen);
+  const block = new Uint8Array(g.blocksize);
+  for (let i = 0; i < attrRemoteBlocks(valuelen, g.blocksize); i++) {
+    const place = space.placeOf(valueblk + i);
+    source.read(blockOffset(g, place.agno, place.agbno), block);
+    const bytes = Math.min(room, valuelen - i * room);
+    verifyAttrRemote(g, block, place, i * room, bytes, throwFault);
+    value.set(block.subarray(ATTR3_RMT_HDR.size, ATTR3_RMT_HDR.size + bytes), i * room);
+  }
+  return value;
 }
 
 /** The last attribute is gone, and its fork, which maps nothing, with it. */

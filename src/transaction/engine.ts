@@ -13,6 +13,8 @@
  *   - space: `allocExtent`, `freeExtent` (alloc.ts), `allocAnywhere` (bmap.ts)
  *   - files: `allocateExtent`, `mapExtent`, `unmapExtent`, `convertExtents` (bmap.ts), `truncateFork`,
  *     `inactivate` (truncate.ts: these run transactions of their own)
+ *   - names: `findEntry`, `addEntry`, `removeEntry`, `replaceEntry`, `initDirectory` (dir.ts); `getAttr`,
+ *     `setAttr`, `removeAttr` (attr.ts)
  *   - sharing: `tx.defer({ kind: 'refcount' ... })`, `firstShared` (refcount.ts)
  * and may `tx.defer` works of every kind (defer.ts), done in the order Linux does them.
  *

@@ -81,6 +81,13 @@ export class ForkSpace {
     return e.fsblock + (at - e.offset);
   }
 
+  /** Where the block at file block `at` stands. Throws CorruptionError in a hole. */
+  placeOf(at: number): Place {
+    const fsblock = this.#fsblock(at);
+    if (fsblock < 0) this.bad(`${this.fork} fork`, at, 'startoff', at, 'a block of the fork, not a hole');
+    return this.#place(fsblock);
+  }
+
   has(at: number): boolean {
     return this.#fsblock(at) >= 0;
   }

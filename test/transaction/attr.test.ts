@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ATTR_FLAG } from '../../src/format/attr.js';
 import { FileSource } from '../../src/image/source.js';
-import { removeAttr, setAttr } from '../../src/transaction/attr.js';
+import { getAttr, removeAttr, setAttr } from '../../src/transaction/attr.js';
 import type { Engine } from '../../src/transaction/engine.js';
 import { withMount } from '../support/mount.js';
 import { oracle, run, sha256, tmpdir, xfsRepairClean } from '../support/oracle.js';
@@ -134,6 +134,8 @@ class Work {
     const it = this.any(file);
     if (it === undefined) return;
     this.engine.run((tx) => {
+      const value = getAttr(tx, this.engine.inode(this.inos.get(file)!), it.namespace, it.name);
+      assert.equal(Buffer.from(value!).toString('hex'), this.model.get(file)!.get(it.key));
       assert.ok(removeAttr(tx, this.engine.inode(this.inos.get(file)!), it.namespace, it.name));
     });
     this.model.get(file)!.delete(it.key);
