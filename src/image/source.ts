@@ -52,6 +52,8 @@ export class FileSource implements Source {
     try {
       fd = openSync(path, mode);
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EISDIR')
+        throw new ImageError(`${path}: is a directory, not an image`);
       throw new ImageError(`${path}: cannot open: ${reason(error)}`);
     }
     try {
@@ -177,7 +179,13 @@ export class WindowSource implements Source {
   }
 }
 
-const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** What the system says, without the code before it and the call and path behind it. */
+export function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === undefined || !error.message.startsWith(`${code}: `)) return error.message;
+  return error.message.slice(code.length + 2).replace(/, \w+(?: '.*')?$/s, '');
+}
 
 /** Size of a block device by bisection: there is no portable call, and stat says 0. */
 function deviceSize(fd: number): number {

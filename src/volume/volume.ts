@@ -8,6 +8,7 @@
 import { AG_SECTOR, AGF, AGFL, agflSize, verifyAgf, verifyAgfl, verifyAgi } from '../format/ag.js';
 import { CorruptionError, type Fault, type Report } from '../format/fault.js';
 import { blockOffset, type Geometry, geometryOf } from '../format/geometry.js';
+import { XFS_MD_MAGIC_V1, XFS_MD_MAGIC_V2 } from '../format/metadump.js';
 import { viewOf } from '../format/structure.js';
 import { SUPERBLOCK, unsupportedFeatures, verifySuperblock, XFS_SB_MAGIC } from '../format/superblock.js';
 import { BlockCache } from '../image/cache.js';
@@ -104,6 +105,8 @@ function sniff(source: Source): string {
   const head = new Uint8Array(Math.min(source.size, 4096));
   source.read(0, head);
   const v = viewOf(head);
+  if (head.length >= 4 && [XFS_MD_MAGIC_V1, XFS_MD_MAGIC_V2].includes(v.getUint32(0)))
+    return 'an xfs_metadump file (xfsimg mdrestore makes an image of it)';
   if (head.length >= 1082 && v.getUint16(1080, true) === 0xef53) return 'an ext2/3/4 filesystem';
   if (head.length >= 520 && String.fromCharCode(...head.subarray(512, 520)) === 'EFI PART')
     return 'a disk with a GPT partition table (use --partition N)';
@@ -111,7 +114,6 @@ function sniff(source: Source): string {
     return 'a boot sector: perhaps a whole disk (use --partition N)';
   if (head.every((b) => b === 0)) return 'zeros';
   if (head.every((b) => b >= 9 && b < 127)) return 'text';
-  if (head.length >= 4 && v.getUint32(0) === 0x5846534d) return 'an xfs_metadump file';
   return 'unknown data';
 }
 
