@@ -83,7 +83,14 @@ export function kill(
     const counter = new CutSource(whole);
     recoverLog(counter);
     const expected = holdings(whole);
-    const tree = linuxTree(materialize(path, whole, join(folder, 'whole')));
+    const recovered = materialize(path, whole, join(folder, 'whole'));
+    // An attribute whose value was being written is left as it is, by Linux too.
+    const known = new Set(complaints(recovered));
+    const fresh = (to: string): string[] =>
+      complaints(to)
+        .filter((line) => !known.has(line))
+        .slice(0, 3);
+    const tree = linuxTree(recovered);
     const sectors = counter.written;
     const stride = Math.max(o.every, Math.floor(sectors / Math.max(1, o.linux)));
     for (let at = 0; at < sectors && Date.now() < o.until; at += o.every) {
@@ -95,7 +102,7 @@ export function kill(
         try {
           const shown = linuxTree(to);
           for (const d of treeDifferences(tree, shown, 3)) wrong.push(`${at}: Linux: ${d}`);
-          for (const d of complaints(to).slice(0, 3)) wrong.push(`${at}: after Linux: ${d}`);
+          for (const d of fresh(to)) wrong.push(`${at}: after Linux: ${d}`);
         } catch (error) {
           wrong.push(`${at}: Linux: ${(error as Error).message.slice(0, 300)}`);
         }
@@ -106,7 +113,7 @@ export function kill(
         if (holdings(cut) !== expected) wrong.push(`${at}: the second run comes to another end`);
         if (o.linux > 0 && at % stride < o.every) {
           const to = materialize(path, cut, join(folder, 'cut'));
-          for (const d of complaints(to).slice(0, 3)) wrong.push(`${at}: after the second run: ${d}`);
+          for (const d of fresh(to)) wrong.push(`${at}: after the second run: ${d}`);
           rmSync(to);
         }
       } catch (error) {
