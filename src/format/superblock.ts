@@ -234,11 +234,13 @@ export function verifySuperblock(sector: Uint8Array, where: Where, report: Repor
   if (incompat & INCOMPAT.SPINODES) {
     // Chunks are aligned to their own size, so that parts of one never fall into two records.
     const align = u32at('inoalignmt');
-    const chunk = Math.max(1, (64 * inodesize) / blocksize);
+    const chunk = Math.floor((64 * inodesize) / blocksize);
     if (align !== chunk) bad('inoalignmt', align, `${chunk}, a chunk of inodes, with sparse inodes`);
     const sparse = u32at('spino_align');
-    if (sparse === 0 || sparse > chunk || chunk % sparse !== 0)
-      bad('spino_align', sparse, `a divisor of inoalignmt ${chunk} with sparse inodes`);
+    // Half a chunk; zero where that is less than a block.
+    const whole = chunk >= 2;
+    if (whole ? sparse === 0 || chunk % sparse !== 0 : sparse > chunk)
+      bad('spino_align', sparse, whole ? `a divisor of inoalignmt ${chunk}` : `at most inoalignmt ${chunk}`);
   }
   if (u8at('shared_vn') !== 0) bad('shared_vn', u8at('shared_vn'), '0');
   if (u8at('flags') > 1) bad('flags', hex(u8at('flags')), 'no bits but 1, read-only');
