@@ -22,7 +22,7 @@ import {
   XFS_ATTR3_LEAF_MAGIC,
   XFS_ATTR3_RMT_MAGIC,
 } from './attr.js';
-import { type Bad, badAt, type Place, verifyBlkinfo, verifyIdentity, verifySiblings } from './da.js';
+import { type Bad, badAt, type Place, verifyBlkinfo, verifyPiece, verifySiblings } from './da.js';
 import { hex, type Report } from './fault.js';
 import { type Geometry, isInoInRange } from './geometry.js';
 import { getU64, viewOf } from './structure.js';
@@ -272,15 +272,7 @@ export function verifyAttrRemote(
   bytes: number,
   report: Report,
 ): void {
+  const piece = { offset, bytes: Math.min(bytes, attrRemoteSpace(g.blocksize)) };
   const bad = badAt('attr remote', place, report);
-  const v = viewOf(block);
-  const at = ATTR3_RMT_HDR.at;
-  if (v.getUint32(at.magic) !== XFS_ATTR3_RMT_MAGIC) {
-    bad('hdr.magic', hex(v.getUint32(at.magic)), hex(XFS_ATTR3_RMT_MAGIC));
-    return;
-  }
-  verifyIdentity(g, block, at, 'hdr.', place, bad);
-  if (v.getUint32(at.offset) !== offset) bad('hdr.offset', v.getUint32(at.offset), `${offset}`);
-  const most = Math.min(bytes, attrRemoteSpace(g.blocksize));
-  if (v.getUint32(at.bytes) !== most) bad('hdr.bytes', v.getUint32(at.bytes), `${most}`);
+  verifyPiece(g, block, ATTR3_RMT_HDR.at, XFS_ATTR3_RMT_MAGIC, 'hdr.', place, piece, bad);
 }

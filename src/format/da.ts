@@ -84,6 +84,42 @@ export function verifyIdentity(
     bad(`${prefix}owner`, getU64(v, at.owner), `the inode's number ${place.ino}`);
 }
 
+/** Where the fields of a header stand that says which piece of a value its block holds. */
+interface PieceAt {
+  readonly magic: number;
+  readonly offset: number;
+  readonly bytes: number;
+  readonly crc: number;
+  readonly uuid: number;
+  readonly owner: number;
+  readonly bno: number;
+}
+
+/**
+ * Checks the header of a remote attribute or symbolic link: magic, identity, and that the block holds `bytes`
+ * bytes of the value from `offset` on. `prefix` goes before the field names.
+ */
+export function verifyPiece(
+  g: Geometry,
+  block: Uint8Array,
+  at: PieceAt,
+  magic: number,
+  prefix: string,
+  place: Place,
+  piece: { readonly offset: number; readonly bytes: number },
+  bad: Bad,
+): void {
+  const v = viewOf(block);
+  if (v.getUint32(at.magic) !== magic) {
+    bad(`${prefix}magic`, hex(v.getUint32(at.magic)), hex(magic));
+    return;
+  }
+  verifyIdentity(g, block, at, prefix, place, bad);
+  for (const name of ['offset', 'bytes'] as const)
+    if (v.getUint32(at[name]) !== piece[name])
+      bad(`${prefix}${name}`, v.getUint32(at[name]), `${piece[name]}`);
+}
+
 /** Magic and identity of a block that starts with a blkinfo. False where the magic is another. */
 export function verifyBlkinfo(
   g: Geometry,

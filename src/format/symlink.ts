@@ -2,10 +2,10 @@
  * Targets of symbolic links: up to the data fork's size they stand in the inode, longer ones in blocks of
  * their own, each with a header (struct xfs_dsymlink_hdr in xfs_format.h).
  */
-import { badAt, type Place, verifyIdentity } from './da.js';
-import { hex, type Report } from './fault.js';
+import { badAt, type Place, verifyPiece } from './da.js';
+import type { Report } from './fault.js';
 import type { Geometry } from './geometry.js';
-import { crc, structure, u32, u64, uuid, viewOf } from './structure.js';
+import { crc, structure, u32, u64, uuid } from './structure.js';
 
 export const XFS_SYMLINK_MAGIC = 0x58534c4d; // 'XSLM'
 /** Longest target in bytes (XFS_SYMLINK_MAXLEN). */
@@ -36,13 +36,5 @@ export function verifySymlink(
   report: Report,
 ): void {
   const bad = badAt('symlink', place, report);
-  const v = viewOf(block);
-  const at = SYMLINK_HDR.at;
-  if (v.getUint32(at.magic) !== XFS_SYMLINK_MAGIC) {
-    bad('magic', hex(v.getUint32(at.magic)), hex(XFS_SYMLINK_MAGIC));
-    return;
-  }
-  verifyIdentity(g, block, at, '', place, bad);
-  if (v.getUint32(at.offset) !== offset) bad('offset', v.getUint32(at.offset), `${offset}`);
-  if (v.getUint32(at.bytes) !== bytes) bad('bytes', v.getUint32(at.bytes), `${bytes}`);
+  verifyPiece(g, block, SYMLINK_HDR.at, XFS_SYMLINK_MAGIC, '', place, { offset, bytes }, bad);
 }

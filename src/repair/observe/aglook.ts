@@ -63,7 +63,7 @@ export interface AgLook {
 const ALL: readonly AgBtreeName[] = ['bnobt', 'cntbt', 'inobt', 'finobt', 'refcountbt', 'rmapbt'];
 
 /** The rmap owner of each tree's own blocks. */
-const OWNER: Record<AgBtreeName, number> = {
+export const TREE_OWNER: Record<AgBtreeName, number> = {
   bnobt: RMAP_OWN.AG,
   cntbt: RMAP_OWN.AG,
   rmapbt: RMAP_OWN.AG,
@@ -117,7 +117,7 @@ function readTree(volume: Volume, look: AgLook, name: AgBtreeName, table: InodeT
   const state: TreeLook = { blocks: 0, records: 0, sound: true };
   look.trees[name] = state;
   const kind = BTREES[name];
-  const owner = OWNER[name];
+  const owner = TREE_OWNER[name];
   const fault: Report = (f) => {
     state.sound = false;
     report(f);

@@ -19,7 +19,7 @@ import { type AgBtreeName, BTREES, RMAP_OWN } from '../../format/btree.js';
 import { aginoOfIno, blockOffset } from '../../format/geometry.js';
 import { hasBtree } from '../../volume/btree.js';
 import { sharedRuns } from '../judge/compare.js';
-import type { AgLook } from '../observe/aglook.js';
+import { type AgLook, TREE_OWNER } from '../observe/aglook.js';
 import { CLAIM, Claims, type Runs } from '../observe/columns.js';
 import type { Observation } from '../observe/observe.js';
 import { NoSpaceError, type Run, unclaimed } from './space.js';
@@ -28,14 +28,6 @@ import { NoSpaceError, type Run, unclaimed } from './space.js';
 const REMADE = new Set<number>([RMAP_OWN.AG, RMAP_OWN.INOBT, RMAP_OWN.REFC, RMAP_OWN.COW]);
 
 const TREES: readonly AgBtreeName[] = ['bnobt', 'cntbt', 'rmapbt', 'inobt', 'finobt', 'refcountbt'];
-const OWNER_OF: Record<AgBtreeName, number> = {
-  bnobt: RMAP_OWN.AG,
-  cntbt: RMAP_OWN.AG,
-  rmapbt: RMAP_OWN.AG,
-  inobt: RMAP_OWN.INOBT,
-  finobt: RMAP_OWN.INOBT,
-  refcountbt: RMAP_OWN.REFC,
-};
 
 /** What an AG comes to once it is rebuilt. */
 export interface RebuiltAg {
@@ -149,7 +141,7 @@ export function rebuildAg(o: Observation, agno: number): RebuiltAg {
       for (let i = from; i < to; i++) rmaps.push({ agbno: blocks[i], blocks: 1, owner });
     };
     own(0, listTo, RMAP_OWN.AG);
-    for (const name of others) own(place[name], place[name] + p.shapes[name].total, OWNER_OF[name]);
+    for (const name of others) own(place[name], place[name] + p.shapes[name].total, TREE_OWNER[name]);
     const records = mergedRmaps(rmaps);
     const bySize = [...p.left].sort((a, b) => a.blocks - b.blocks || a.start - b.start);
     const trees: Partial<Record<AgBtreeName, TreeRoot>> = {};
