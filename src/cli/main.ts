@@ -58,9 +58,7 @@ async function program(name: string | undefined): Promise<Command> {
   const { Command, Help } = await import('commander');
   const root = new Command('xfsimg')
     .usage('COMMAND IMAGE [operands] [options]')
-    .description(
-      'Make, read, edit, repair and explain XFS v5 filesystem images: no kernel, no root, no mount.',
-    )
+    .description('Make, read, repair and explain XFS v5 filesystem images: no kernel, no root, no mount.')
     .helpOption('-h, --help', 'show help')
     .option('-V, --version', 'show the version')
     .showSuggestionAfterError(true)
