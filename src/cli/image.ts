@@ -86,7 +86,6 @@ export function openImage(path: string, options: ImageOptions & { write?: boolea
     return openVolume(source);
   } catch (error) {
     source.close();
-    if (error instanceof CorruptionError) throw new CliError(`${path}: ${error.message}`, EXIT.FAILED);
     throw imageError(path, error);
   }
 }
