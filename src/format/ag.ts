@@ -73,7 +73,6 @@ export const agflSize = (sectsize: number): number => Math.floor((sectsize - AGF
 
 /** Number of the sector, from the AG's start, that holds each header. */
 export const AG_SECTOR = { sb: 0, agf: 1, agi: 2, agfl: 3 } as const;
-export type AgHeader = keyof typeof AG_SECTOR;
 
 export const sameUuid = (g: Geometry, b: Uint8Array, at: number): boolean => {
   for (let i = 0; i < 16; i++) if (b[at + i] !== g.metaUuidBytes[i]) return false;
@@ -108,6 +107,19 @@ function verifyCommon(
 /** Deepest AG btree the format allows for; generous bound against loops (xfs_btree.h XFS_BTREE_MAXLEVELS 9). */
 export const AG_BTREE_MAXLEVELS = 9;
 
+/** Checks where a header says a btree's root stands, and how high it says the tree is. */
+function verifyRoot(
+  rootName: string,
+  root: number,
+  levelName: string,
+  level: number,
+  length: number,
+  bad: Bad,
+): void {
+  if (root === 0 || root >= length) bad(rootName, root, `a block of the AG, 1 to ${length - 1}`);
+  if (level < 1 || level > AG_BTREE_MAXLEVELS) bad(levelName, level, `1 to ${AG_BTREE_MAXLEVELS}`);
+}
+
 export function verifyAgf(g: Geometry, agno: number, sector: Uint8Array, report: Report): void {
   const where: Where = { agno, agbno: 0 };
   const bad: Bad = (field, value, expected) => report({ structure: 'agf', ...where, field, value, expected });
@@ -115,12 +127,8 @@ export function verifyAgf(g: Geometry, agno: number, sector: Uint8Array, report:
   const v = viewOf(sector);
   const get = (name: keyof typeof AGF.at): number => v.getUint32(AGF.at[name]);
   const length = agLength(g, agno);
-  const root = (rootName: keyof typeof AGF.at, levelName: keyof typeof AGF.at): void => {
-    if (get(rootName) === 0 || get(rootName) >= length)
-      bad(rootName, get(rootName), `a block of the AG, 1 to ${length - 1}`);
-    if (get(levelName) < 1 || get(levelName) > AG_BTREE_MAXLEVELS)
-      bad(levelName, get(levelName), `1 to ${AG_BTREE_MAXLEVELS}`);
-  };
+  const root = (rootName: keyof typeof AGF.at, levelName: keyof typeof AGF.at): void =>
+    verifyRoot(rootName, get(rootName), levelName, get(levelName), length, bad);
   root('bnoroot', 'bnolevel');
   root('cntroot', 'cntlevel');
   if (g.features.rmapbt) {
@@ -157,12 +165,8 @@ export function verifyAgi(g: Geometry, agno: number, sector: Uint8Array, report:
   const v = viewOf(sector);
   const get = (name: keyof typeof AGI.at): number => v.getUint32(AGI.at[name]);
   const length = agLength(g, agno);
-  const root = (rootName: keyof typeof AGI.at, levelName: keyof typeof AGI.at): void => {
-    if (get(rootName) === 0 || get(rootName) >= length)
-      bad(rootName, get(rootName), `a block of the AG, 1 to ${length - 1}`);
-    if (get(levelName) < 1 || get(levelName) > AG_BTREE_MAXLEVELS)
-      bad(levelName, get(levelName), `1 to ${AG_BTREE_MAXLEVELS}`);
-  };
+  const root = (rootName: keyof typeof AGI.at, levelName: keyof typeof AGI.at): void =>
+    verifyRoot(rootName, get(rootName), levelName, get(levelName), length, bad);
   root('root', 'level');
   if (g.features.finobt) root('free_root', 'free_level');
   if (get('count') > length * g.inopblock) bad('count', get('count'), `at most ${length * g.inopblock}`);
