@@ -34,5 +34,9 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ],
   ['copy', { summary: 'make a compact copy in another size', load: () => import('./copy.js') }],
   ['mdrestore', { summary: 'make an image from a metadump', load: () => import('./mdrestore.js') }],
+  [
+    'completion',
+    { summary: 'completion scripts for bash, zsh and fish', load: () => import('./completion.js') },
+  ],
   ['schema', { summary: 'the JSON Schema of a table', load: () => import('./schema.js') }],
 ]);

@@ -2,11 +2,13 @@
  * The program: finds the command that was asked for, loads that one alone, and turns whatever goes wrong
  * into one line and an exit status.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { exactArguments } from './argv.js';
 import { COMMANDS } from './commands.js';
 import { CliError, EXIT } from './errors.js';
+import { nearest } from './nearest.js';
+import { packageUrl } from './package.js';
 import { say, stdoutIsTerminal } from './render/output.js';
 
 /** Commander's own way would set up the streams, and would print errors before we can. */
@@ -20,39 +22,8 @@ const OUTPUT = {
 /** Commander's codes for what is no error: help and version were shown. */
 const SHOWN = new Set(['commander.helpDisplayed', 'commander.help', 'commander.version']);
 
-function version(): string {
-  // The bundle stands in dist/, the source in src/cli/: package.json is the nearest above either.
-  for (const up of ['../package.json', '../../package.json']) {
-    const url = new URL(up, import.meta.url);
-    if (existsSync(url)) return (JSON.parse(readFileSync(url, 'utf8')) as { version: string }).version;
-  }
-  return 'unknown';
-}
-
-/** Names are compared to the typed one by edit distance: the nearest within two edits is suggested. */
-export function nearest(word: string, names: Iterable<string>): string | undefined {
-  let best: string | undefined;
-  let bestDistance = 3;
-  for (const name of names) {
-    const d = distance(word, name);
-    if (d < bestDistance) {
-      best = name;
-      bestDistance = d;
-    }
-  }
-  return best;
-}
-
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
-  }
-  return row[b.length];
-}
+const version = (): string =>
+  (JSON.parse(readFileSync(packageUrl('package.json'), 'utf8')) as { version: string }).version;
 
 async function program(name: string | undefined): Promise<Command> {
   const { Command, Help } = await import('commander');
@@ -75,7 +46,10 @@ async function program(name: string | undefined): Promise<Command> {
     // The overview names every command without loading any.
     for (const [command, { summary }] of COMMANDS) root.command(command).description(summary);
     root.configureHelp({ subcommandTerm: (c) => c.name(), visibleOptions: new Help().visibleOptions });
-    root.addHelpText('after', '\nxfsimg COMMAND --help tells about one of them; so does man xfsimg-COMMAND.');
+    root.addHelpText(
+      'after',
+      '\nxfsimg COMMAND --help tells about one of them, xfsimg help COMMAND everything.',
+    );
   }
   return root;
 }
@@ -106,10 +80,15 @@ export async function main(argv: string[]): Promise<number> {
     return EXIT.OK;
   }
   try {
-    const name = first === 'help' && argv[1] !== undefined ? argv[1] : first;
-    const args = first === 'help' ? (argv[1] === undefined ? ['--help'] : [argv[1], '--help']) : argv;
-    if (name !== undefined && !name.startsWith('-') && name !== 'help' && !COMMANDS.has(name)) {
-      const guess = nearest(name, COMMANDS.keys());
+    if (first === 'help' && argv[1] !== undefined) {
+      const { showManual } = await import('./manual.js');
+      showManual(argv[1]);
+      return EXIT.OK;
+    }
+    const name = first === 'help' ? '--help' : first;
+    const args = first === 'help' ? ['--help'] : argv;
+    if (name !== undefined && !name.startsWith('-') && !COMMANDS.has(name)) {
+      const guess = nearest(name, [...COMMANDS.keys(), 'help']);
       const hint = guess === undefined ? 'xfsimg --help lists the commands' : `did you mean ${guess}?`;
       throw new CliError(`unknown command '${name}': ${hint}`, EXIT.USAGE);
     }
