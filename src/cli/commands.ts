@@ -1,9 +1,11 @@
 /** Every command: its line in the overview, and how to load it. Nothing here loads any of them. */
 import type { Command } from 'commander';
+import type { EditCommand } from './edit-support.js';
 
 export interface CommandEntry {
   readonly summary: string;
-  readonly load: () => Promise<{ register(program: Command): void }>;
+  /** `edit`: it can be a line of a script. */
+  readonly load: () => Promise<{ register(program: Command): void; readonly edit?: EditCommand }>;
 }
 
 export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry>([
@@ -38,5 +40,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     'completion',
     { summary: 'completion scripts for bash, zsh and fish', load: () => import('./completion.js') },
   ],
+  ['edit', { summary: 'run a script of edits in one go', load: () => import('./edit.js') }],
+  ['mkdir', { summary: 'make directories', load: () => import('./mkdir.js') }],
   ['schema', { summary: 'the JSON Schema of a table', load: () => import('./schema.js') }],
 ]);

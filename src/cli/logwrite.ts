@@ -1,19 +1,12 @@
 /** `xfsimg log IMAGE replay` and `xfsimg log IMAGE clear`: the verbs that write. */
-import { imageInUse } from '../image/inuse.js';
 import { OverlaySource } from '../image/overlay.js';
 import { CliError, EXIT } from './errors.js';
 import { type ImageOptions, imageError, openImage, openImageSource } from './image.js';
+import { refuseInUse } from './inuse.js';
 
 export interface LogWriteOptions extends ImageOptions {
   dryRun?: boolean;
   force?: boolean;
-}
-
-function refuseInUse(path: string, options: LogWriteOptions): void {
-  if (options.force || options.dryRun) return;
-  const use = imageInUse(path);
-  if (use !== undefined)
-    throw new CliError(`${path}: ${use}; --force writes to it all the same`, EXIT.UNUSABLE);
 }
 
 const plural = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
@@ -24,7 +17,7 @@ export async function replay(path: string, options: LogWriteOptions): Promise<vo
     import('../transaction/recovery/recover.js'),
     import('../journal/error.js'),
   ]);
-  refuseInUse(path, options);
+  refuseInUse(path, options.force || options.dryRun);
   const source = openImageSource(path, { ...options, write: !options.dryRun });
   try {
     const r = recoverLog(options.dryRun ? new OverlaySource(source) : source);
@@ -66,7 +59,7 @@ export async function clear(path: string, options: LogWriteOptions): Promise<voi
     import('../journal/error.js'),
     import('../format/log.js'),
   ]);
-  refuseInUse(path, options);
+  refuseInUse(path, options.force || options.dryRun);
   const volume = openImage(path, { ...options, write: !options.dryRun });
   try {
     let state = 'cannot be replayed';

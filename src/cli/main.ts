@@ -10,6 +10,7 @@ import { CliError, EXIT } from './errors.js';
 import { nearest } from './nearest.js';
 import { packageUrl } from './package.js';
 import { say, stdoutIsTerminal } from './render/output.js';
+import { usageLine } from './usage.js';
 
 /** Commander's own way would set up the streams, and would print errors before we can. */
 const OUTPUT = {
@@ -53,13 +54,6 @@ async function program(name: string | undefined): Promise<Command> {
   }
   return root;
 }
-
-/** Commander's message as one line: a suggestion stands on its second. */
-const usageLine = (message: string): string =>
-  message
-    .replace(/^error: /, '')
-    .replace(/\n\(Did you mean (.*)\?\)$/s, ': did you mean $1?')
-    .replace(/\s*\n\s*/g, ' ');
 
 /** One line for stderr and the exit status of an error. */
 async function explain(error: unknown): Promise<{ message: string; exitCode: number }> {

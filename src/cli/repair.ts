@@ -72,17 +72,15 @@ async function look(path: string, options: RepairOptions): Promise<void> {
 }
 
 async function change(path: string, options: RepairOptions): Promise<void> {
-  const [{ repair, UnrepairedError }, { NoSpaceError }, { saveUndo }, { recoverLog }, { imageInUse }] =
+  const [{ repair, UnrepairedError }, { NoSpaceError }, { saveUndo }, { recoverLog }, { refuseInUse }] =
     await Promise.all([
       import('../repair/repair.js'),
       import('../repair/rebuild/space.js'),
       import('../repair/undo.js'),
       import('../transaction/recovery/recover.js'),
-      import('../image/inuse.js'),
+      import('./inuse.js'),
     ]);
-  const use = options.force === true ? undefined : imageInUse(path);
-  if (use !== undefined)
-    throw new CliError(`${path}: ${use}; --force repairs it all the same`, EXIT.UNUSABLE);
+  refuseInUse(path, options.force, 'repairs');
   // Looked at first as a filesystem: what is none is refused by name.
   openImage(path, options).close();
   const source = openImageSource(path, { ...options, write: true });

@@ -115,6 +115,8 @@ const AT = SUPERBLOCK.at;
 
 /** Quota flags a v5 filesystem can have (xfs_log_format.h): the bits group and project quota once shared are not. */
 const QFLAGS = 0x7cf;
+/** Those that say usage is being counted: of users, groups, projects (XFS_*QUOTA_ACCT). */
+export const QFLAGS_ACCOUNTING = 0x0001 | 0x0040 | 0x0008;
 
 /** No inode: all ones on disk, which getU64 reads as 2^64. */
 export const NULLFSINO = 2 ** 64;

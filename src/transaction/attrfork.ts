@@ -6,17 +6,15 @@
 import { BMDR_BLOCK, maxRootRecords } from '../format/btree.js';
 import { DINODE_SIZE, FORK_FORMAT, S_IF } from '../format/dinode.js';
 import { EXTENT_SIZE } from '../format/extent.js';
-import { fsblockOffset } from '../format/geometry.js';
-import { BLFT, ILOG } from '../format/logitems.js';
-import { setU64 } from '../format/structure.js';
+import { ILOG } from '../format/logitems.js';
 import { SUPERBLOCK, VERSION_BITS } from '../format/superblock.js';
-import { SYMLINK_HDR, XFS_SYMLINK_MAGIC } from '../format/symlink.js';
 import { UnsupportedError } from '../volume/volume.js';
-import { allocateExtent, extentsToBtree, forkMap } from './bmap.js';
+import { extentsToBtree, forkMap } from './bmap.js';
 import { shortToBlock } from './dir.js';
 import { readShort } from './dirshort.js';
 import { ForkSpace } from './forkspace.js';
 import type { LiveInode } from './inode.js';
+import { writeTarget } from './symlink.js';
 import type { Transaction } from './transaction.js';
 
 /** Bytes a bmbt root of so many records takes. */
@@ -115,21 +113,13 @@ export function addBlockFork(tx: Transaction, inode: LiveInode): void {
 
 /** The target of a symbolic link leaves the inode for a block (xfs_symlink_local_to_remote). */
 function linkToBlock(tx: Transaction, inode: LiveInode): void {
-  const { g } = tx.engine;
   const target = inode.buffer.bytes.slice(inode.dataAt, inode.dataAt + inode.size);
   tx.editInode(inode, ILOG.DEXT);
   tx.onAbort(() => inode.forget());
   inode.buffer.bytes.fill(0, inode.dataAt, inode.dataAt + inode.dataSize);
   inode.setFormat('data', FORK_FORMAT.EXTENTS);
   inode.forget();
-  const { fsblock } = allocateExtent(tx, inode, 'data', 0, 1, { metadata: true });
-  const b = tx.fresh(fsblockOffset(g, fsblock), g.blocksize, BLFT.SYMLINK);
-  b.view.setUint32(SYMLINK_HDR.at.magic, XFS_SYMLINK_MAGIC);
-  b.view.setUint32(SYMLINK_HDR.at.bytes, target.length);
-  b.bytes.set(g.metaUuidBytes, SYMLINK_HDR.at.uuid);
-  setU64(b.view, SYMLINK_HDR.at.owner, inode.ino);
-  setU64(b.view, SYMLINK_HDR.at.bno, b.daddr);
-  b.bytes.set(target, SYMLINK_HDR.size);
+  writeTarget(tx, inode, target);
 }
 
 /** The superblock says that there are attributes. */

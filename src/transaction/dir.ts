@@ -209,6 +209,14 @@ export function findEntry(
   return { ino: entryIno(found.buffer, found.at), ftype: entryFtype(found.buffer, found.at, ftype) };
 }
 
+/** The entries of a directory, without '.' and '..', in no order. Throws CorruptionError. */
+export function listEntries(tx: Transaction, dir: LiveInode): DirEntry[] {
+  needDirectory(tx, dir);
+  if (dir.format === FORK_FORMAT.LOCAL) return readShort(tx.engine.g, dir).entries;
+  const space = new ForkSpace(tx, dir, 'data');
+  return allEntries(space, isBlockForm(space)).filter((e) => !isDots(e.name) && !isDot(e.name));
+}
+
 /** Makes a new directory, whose data fork is empty, one without entries. */
 export function initDirectory(tx: Transaction, dir: LiveInode, parent: number): void {
   needDirectory(tx, dir);
@@ -450,19 +458,25 @@ function removeLong(d: LongDir, found: LongFound): void {
 const mayBeShort = (dir: LiveInode, live: number): boolean =>
   sfHdrSize(false) + (live - 2) * (SF_ENTRY.size + 2 + 4) <= dir.dataSize;
 
+/** Every entry, '.' and '..' too, of a directory in block form or a longer one. */
+function allEntries(space: ForkSpace, block: boolean): DirEntry[] {
+  const { ftype } = space.g.features;
+  const entries: DirEntry[] = [];
+  if (block) {
+    const b = loadBlock(space);
+    collectEntries(b, blockEnd(b), ftype, entries);
+    return entries;
+  }
+  const end = Math.ceil(space.inode.size / space.bytes);
+  for (let db = 0; db < end; db++)
+    if (space.has(db * space.unit)) collectEntries(dataBlock(space, db), space.bytes, ftype, entries);
+  return entries;
+}
+
 /** Goes back into the inode or, from the longer forms, to one block, where the entries fit. */
 function shrink(space: ForkSpace, form: 'block' | 'data'): void {
   const { tx, g, inode } = space;
-  const { ftype } = g.features;
-  const entries: DirEntry[] = [];
-  if (form === 'block') {
-    const b = loadBlock(space);
-    collectEntries(b, blockEnd(b), ftype, entries);
-  } else {
-    const end = Math.ceil(inode.size / space.bytes);
-    for (let db = 0; db < end; db++)
-      if (space.has(db * space.unit)) collectEntries(dataBlock(space, db), space.bytes, ftype, entries);
-  }
+  const entries = allEntries(space, form === 'block');
   const dots = entries.findIndex((e) => isDots(e.name));
   if (dots < 0) space.bad('dir data', 0, 'du[1].name', 'none', '".."');
   const parent = entries[dots].ino;

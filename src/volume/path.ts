@@ -55,35 +55,58 @@ export interface ResolveOptions {
   readonly follow?: boolean;
 }
 
+/** What finding a path asks for: of a filesystem on disk, or of one that is being changed. */
+export interface PathReader<I extends Inode> {
+  /** Throws CorruptionError. */
+  inode(ino: number): I;
+  /** Where the entry `name` of a directory leads; undefined where there is none. Throws CorruptionError. */
+  lookup(dir: I, name: Uint8Array): { readonly ino: number } | undefined;
+  /** The target of a symbolic link. Throws CorruptionError. */
+  target(link: I): Uint8Array;
+}
+
 /**
  * The inode a path names; relative and absolute paths both start at the root of the filesystem, and so do the
  * targets of absolute links. Throws PathError, or CorruptionError on damage in the way.
  */
 export function resolvePath(volume: Volume, path: string | Uint8Array, options: ResolveOptions = {}): Inode {
-  const bytes = pathBytes(path);
-  const follow = options.follow !== false || bytes[bytes.length - 1] === SLASH;
-  const { rootino } = volume.g;
-  let here = readInode(volume, rootino);
+  const reader: PathReader<Inode> = {
+    inode: (ino) => readInode(volume, ino),
+    lookup: (dir, name) => lookup(volume, dir, name),
+    target: (link) => readSymlink(volume, link),
+  };
+  return resolveWith(reader, volume.g.rootino, pathBytes(path), options);
+}
+
+/** The same through any reader. */
+export function resolveWith<I extends Inode>(
+  reader: PathReader<I>,
+  rootino: number,
+  path: Uint8Array,
+  options: ResolveOptions = {},
+): I {
+  const follow = options.follow !== false || path[path.length - 1] === SLASH;
+  let here = reader.inode(rootino);
   // Names still to go, the next one last; whether a name is the path's last is whether any are left.
-  const todo = components(bytes).reverse();
+  const todo = components(path).reverse();
   let links = 0;
   while (todo.length > 0) {
     const name = todo.pop()!;
-    if (!here.isDir) throw new PathError('ENOTDIR', bytes);
-    if (name.length > 255) throw new PathError('ENAMETOOLONG', bytes);
-    const found = lookup(volume, here, name);
-    if (found === undefined) throw new PathError('ENOENT', bytes);
-    const next = readInode(volume, found.ino);
+    if (!here.isDir) throw new PathError('ENOTDIR', path);
+    if (name.length > 255) throw new PathError('ENAMETOOLONG', path);
+    const found = reader.lookup(here, name);
+    if (found === undefined) throw new PathError('ENOENT', path);
+    const next = reader.inode(found.ino);
     if (next.type === S_IF.LNK && (todo.length > 0 || follow)) {
-      if (++links > MAX_SYMLINKS) throw new PathError('ELOOP', bytes);
-      const target = readSymlink(volume, next);
-      if (target[0] === SLASH) here = readInode(volume, rootino);
+      if (++links > MAX_SYMLINKS) throw new PathError('ELOOP', path);
+      const target = reader.target(next);
+      if (target[0] === SLASH) here = reader.inode(rootino);
       todo.push(...components(target).reverse());
       continue;
     }
     here = next;
   }
-  if (bytes[bytes.length - 1] === SLASH && !here.isDir) throw new PathError('ENOTDIR', bytes);
+  if (path[path.length - 1] === SLASH && !here.isDir) throw new PathError('ENOTDIR', path);
   return here;
 }
 
