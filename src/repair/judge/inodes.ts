@@ -51,7 +51,7 @@ export function judgeInodes(
   const root = table.slot(g.rootino);
   for (let slot = 0; slot < slots; slot++) {
     const flags = table.flags[slot];
-    const entries = table.entries[slot];
+    const entries = table.entries.count[slot];
     if ((flags & SLOT.USED) === 0) {
       if (entries > 0) {
         const ino = table.ino(slot);
@@ -70,10 +70,11 @@ export function judgeInodes(
     const isDir = type === FTYPE.DIR;
     const ino = table.ino(slot);
     if (entries > 0 && g.features.ftype) {
-      const given = table.entryType[slot];
-      if (given !== type || flags & SLOT.TYPE_CONFLICT) {
+      const wrong = table.entries.types[slot] & ~(1 << type);
+      if (wrong !== 0) {
+        const given = FTYPE_NAME[31 - Math.clz32(wrong)] ?? 'thing of no known type';
         const dir = table.ino(table.heldBy[slot]);
-        const message = `directory ${dir}: an entry calls inode ${ino} a ${FTYPE_NAME[given] ?? given}, and it is a ${FTYPE_NAME[type]}`;
+        const message = `directory ${dir}: an entry calls inode ${ino} a ${given}, and it is a ${FTYPE_NAME[type]}`;
         push('directory.entry', dir, message, 'set the type in the entry');
       }
     }

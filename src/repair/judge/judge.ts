@@ -32,7 +32,7 @@ export function judge(o: Observation): Judgement {
   const runs = o.ags.flatMap((look, i) => runsOf(look, o.table, comparisons[i]));
   const evidence = new Evidence(o, runs);
   const paths = new Paths(o);
-  const findings = o.faults.map(findingOfFault);
+  const findings = o.log.faults.map(findingOfFault);
   for (const f of findings) if (f.ino !== undefined) f.path = paths.text(f.ino);
   const judged = merged(runs.map((run) => ({ run, verdict: judgeRun(run, evidence) })));
   // Sharing that a verdict takes apart is none; what it leaves of a run's claims may still share.

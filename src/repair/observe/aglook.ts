@@ -60,7 +60,10 @@ export interface AgLook {
   readonly unlinked: number[];
 }
 
-const ALL: readonly AgBtreeName[] = ['bnobt', 'cntbt', 'inobt', 'finobt', 'refcountbt', 'rmapbt'];
+/** The trees that say where inodes are, and those that say whose blocks are whose. */
+const INODE_TREES = ['inobt', 'finobt'] as const;
+const SPACE_TREES = ['bnobt', 'cntbt', 'refcountbt', 'rmapbt'] as const;
+type SpaceTree = (typeof SPACE_TREES)[number];
 
 /** The rmap owner of each tree's own blocks. */
 export const TREE_OWNER: Record<AgBtreeName, number> = {
@@ -72,8 +75,8 @@ export const TREE_OWNER: Record<AgBtreeName, number> = {
   refcountbt: RMAP_OWN.REFC,
 };
 
-/** Reads AG `agno`: inode chunks go to `table`, faults to `report`. AGs are to be read in ascending order. */
-export function lookAtAg(volume: Volume, agno: number, table: InodeTable, report: Report): AgLook {
+/** The headers of AG `agno`; faults go to `report`. */
+export function lookAtHeaders(volume: Volume, agno: number, report: Report): AgLook {
   const { g } = volume;
   const agf = volume.agf(agno, report);
   const agi = volume.agi(agno, report);
@@ -106,11 +109,33 @@ export function lookAtAg(volume: Volume, agno: number, table: InodeTable, report
     claims.add(agbnoOfFsblock(g, g.logstart), g.logblocks, RMAP_OWN.LOG, 0, 0);
   for (const agbno of look.freeList)
     if (agbno > 0 && agbno < look.length) claims.add(agbno, 1, RMAP_OWN.AG, 0, 0);
-  for (const name of ALL) if (hasBtree(g, name)) readTree(volume, look, name, table, report);
   return look;
 }
 
-function readTree(volume: Volume, look: AgLook, name: AgBtreeName, table: InodeTable, report: Report): void {
+/** Reads the inode btrees of an AG: its chunks go to `table`. AGs are to be read in ascending order. */
+export function readInodeTrees(volume: Volume, look: AgLook, table: InodeTable, report: Report): void {
+  for (const name of INODE_TREES)
+    if (hasBtree(volume.g, name))
+      readTree(volume, look, name, report, (fault) =>
+        name === 'inobt' ? inobtReader(volume, look, table, fault) : finobtReader(volume, look, table, fault),
+      );
+}
+
+/** Reads an AG's other btrees. */
+export function readSpaceTrees(volume: Volume, look: AgLook, report: Report): void {
+  for (const name of SPACE_TREES)
+    if (hasBtree(volume.g, name))
+      readTree(volume, look, name, report, (fault) => spaceReader(look, name, fault));
+}
+
+/** Walks a tree: its blocks become claims, its leaves go to what `reader` makes. */
+function readTree(
+  volume: Volume,
+  look: AgLook,
+  name: AgBtreeName,
+  report: Report,
+  reader: (fault: Report) => LeafReader,
+): void {
   const { g } = volume;
   const { agno, claims } = look;
   const tree = agTreeOf(g, agno, name, AG_BTREE_ROOT[name].header === 'agf' ? look.agf : look.agi);
@@ -122,7 +147,7 @@ function readTree(volume: Volume, look: AgLook, name: AgBtreeName, table: InodeT
     state.sound = false;
     report(f);
   };
-  const take = leafReader(volume, look, name, table, fault);
+  const take = reader(fault);
   walkBlocks(
     volume,
     tree,
@@ -140,13 +165,8 @@ function readTree(volume: Volume, look: AgLook, name: AgBtreeName, table: InodeT
 
 type LeafReader = (leaf: DataView, at: number, numrecs: number, agbno: number) => void;
 
-function leafReader(
-  volume: Volume,
-  look: AgLook,
-  name: AgBtreeName,
-  table: InodeTable,
-  report: Report,
-): LeafReader {
+/** Records of free space, sharing and reverse mappings. */
+function spaceReader(look: AgLook, name: SpaceTree, report: Report): LeafReader {
   const { length, agno, claims } = look;
   const bad = (agbno: number, index: number, field: string, value: number, expected: string): void =>
     report({ structure: name, agno, agbno, field: `recs[${index + 1}].${field}`, value, expected });
@@ -220,18 +240,19 @@ function leafReader(
           rmaps.add(start, blocks, owner, rmapOffset(leaf, at), info);
         }
       };
-    case 'inobt':
-      return inobtReader(volume, look, table, report);
-    case 'finobt': {
-      const chunk = newChunk();
-      return (leaf, first, numrecs, agbno) => {
-        for (let i = 0, at = first; i < numrecs; i++, at += 16) {
-          readChunk(volume.g, leaf, at, chunk);
-          if (verifyChunk(volume.g, 'finobt', agno, agbno, i, chunk, report)) table.addFree(agno, chunk);
-        }
-      };
-    }
   }
+}
+
+/** Chunks with free inodes: into the table. */
+function finobtReader(volume: Volume, look: AgLook, table: InodeTable, report: Report): LeafReader {
+  const { agno } = look;
+  const chunk = newChunk();
+  return (leaf, first, numrecs, agbno) => {
+    for (let i = 0, at = first; i < numrecs; i++, at += 16) {
+      readChunk(volume.g, leaf, at, chunk);
+      if (verifyChunk(volume.g, 'finobt', agno, agbno, i, chunk, report)) table.addFree(agno, chunk);
+    }
+  };
 }
 
 /** Inode chunks: into the table, and as claims on the blocks they have. */

@@ -41,19 +41,33 @@ export class Claims {
 
   add(start: number, blocks: number, owner: number, offset: number, info: number): void {
     const i = this.count++;
-    if (i === this.start.length) {
-      const capacity = i * 2;
-      this.start = grown(this.start, capacity);
-      this.blocks = grown(this.blocks, capacity);
-      this.owner = grown(this.owner, capacity);
-      this.offset = grown(this.offset, capacity);
-      this.info = grown(this.info, capacity);
-    }
+    if (i === this.start.length) this.reserve(i + 1);
     this.start[i] = start;
     this.blocks[i] = blocks;
     this.owner[i] = owner;
     this.offset[i] = offset;
     this.info[i] = info;
+  }
+
+  /** Adds all claims of another set, in their order. */
+  append(from: Claims): void {
+    if (from.count === 0) return;
+    const total = this.count + from.count;
+    this.reserve(total);
+    for (const name of ['start', 'blocks', 'owner', 'offset', 'info'] as const)
+      this[name].set(from[name].subarray(0, from.count), this.count);
+    this.count = total;
+  }
+
+  /** Makes room for `total` claims in all. */
+  reserve(total: number): void {
+    if (total <= this.start.length) return;
+    const capacity = Math.max(total, this.start.length * 2);
+    this.start = grown(this.start, capacity);
+    this.blocks = grown(this.blocks, capacity);
+    this.owner = grown(this.owner, capacity);
+    this.offset = grown(this.offset, capacity);
+    this.info = grown(this.info, capacity);
   }
 
   /** Indices in order of start; claims that start on one block stay in the order they were added. */

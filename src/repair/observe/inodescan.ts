@@ -1,147 +1,75 @@
 /**
  * All inodes in disk order: each core verified, each fork's extents entered as claims, each directory's
- * entries counted. One read a chunk, no object an inode but for directories and what looks odd.
+ * entries counted. No object an inode but for directories and what looks odd.
  */
 import { sameUuid } from '../../format/ag.js';
-import { ATTR_FLAG } from '../../format/attr.js';
-import { BTREES, LONG_BLOCK, recordAt } from '../../format/btree.js';
 import { crcHolds } from '../../format/checksum.js';
-import { daHash } from '../../format/da.js';
 import {
-  attrForkAt,
-  attrForkSize,
   DIFLAG,
   DIFLAG2,
   DINODE,
   DINODE_SIZE,
   DINODE64,
-  dataForkSize,
   dinodeFlags2,
   dinodeNaextents,
-  dinodeNextents,
   FORK_FORMAT,
   S_IF,
   S_IFMT,
   XFS_DINODE_MAGIC,
 } from '../../format/dinode.js';
-import { FTYPE, ftypeOfMode } from '../../format/dir.js';
-import {
-  EXTENT_SIZE,
-  extentBlocks,
-  extentFsblock,
-  extentOffset,
-  extentUnwritten,
-} from '../../format/extent.js';
-import { CorruptionError, type Fault, hex, type Report } from '../../format/fault.js';
-import {
-  agbnoOfAgino,
-  aginoOfIno,
-  agLength,
-  agnoOfIno,
-  blockOffset,
-  type Geometry,
-  INODES_PER_CHUNK,
-} from '../../format/geometry.js';
+import { ftypeOfMode } from '../../format/dir.js';
+import { EXTENT_SIZE } from '../../format/extent.js';
+import { hex } from '../../format/fault.js';
+import { type Geometry, INODES_PER_CHUNK } from '../../format/geometry.js';
 import { getU64 } from '../../format/structure.js';
 import { NULLAGINO } from '../../format/superblock.js';
-import { attrValue, walkAttrs } from '../../volume/attr.js';
-import { walkBlocks } from '../../volume/btree.js';
-import { walkDir } from '../../volume/dir.js';
-import { checkDirIndex, NameTable } from '../../volume/dirindex.js';
-import { type ForkName, forkTree, walkExtents } from '../../volume/fork.js';
 import { Inode, verifyInode } from '../../volume/inode.js';
-import { readSymlink } from '../../volume/symlink.js';
 import type { Volume } from '../../volume/volume.js';
-import { CLAIM, type Claims } from './columns.js';
-import { type InodeTable, SLOT } from './inodetable.js';
+import { ChunkReader } from './chunkreader.js';
+import { CLAIM } from './columns.js';
+import { Contents } from './contents.js';
+import type { FaultLog } from './faultlog.js';
+import { ForkClaims } from './forkclaims.js';
+import { type EntryColumns, type InodeTable, SLOT } from './inodetable.js';
+import type { ScanPart } from './scanpart.js';
 
 const AT = DINODE.at;
 
-/** What the scan of inodes comes to, besides the table's columns and the claims. */
-export interface InodeScan {
-  /** next_unlinked of inodes in use without links, by slot. */
-  readonly nextUnlinked: Map<number, number>;
-  /** '..' of each directory as inode number, by slot. */
-  readonly parent: Map<number, number>;
-  /** Entries that name no inode in use: directory's slot, inode number, name. */
-  readonly dangling: { dir: number; ino: number; name: Uint8Array }[];
-  /** Files whose block count differs: slot, stored, found. */
-  readonly blockCounts: { slot: number; stored: number; found: number }[];
-}
-
-/** Bytes of inode chunks read at once. */
-const WINDOW = 512 * 1024;
-
-/** Dangling entries kept for the report; more are only counted by their directories. */
-const MAX_DANGLING = 10_000;
-
-/** Scans the inodes of AGs `from` to `to` (exclusive). `claims` has one set for each AG of the filesystem. */
-export function scanInodes(
-  volume: Volume,
-  table: InodeTable,
-  claims: readonly Claims[],
-  report: Report,
-): InodeScan {
-  const scan = new Scanner(volume, table, claims, report);
-  for (let chunk = 0; chunk < table.chunks; chunk++) scan.chunk(chunk);
-  return scan.result;
-}
-
-class Scanner {
-  readonly result: InodeScan = { nextUnlinked: new Map(), parent: new Map(), dangling: [], blockCounts: [] };
-  readonly #volume: Volume;
+/** Scans stretches of chunks: columns of the table are filled, all else goes to `part`. */
+export class InodeScanner {
   readonly #g: Geometry;
   readonly #table: InodeTable;
-  readonly #claims: readonly Claims[];
-  readonly #report: Report;
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  /** The chunk's inodes one by one: windows on `#bytes` made once. */
-  readonly #each: Uint8Array[];
-  readonly #agShift: number;
+  readonly #chunk: ChunkReader;
+  readonly #part: ScanPart;
+  readonly #log: FaultLog;
+  readonly #forks: ForkClaims;
+  readonly #contents: Contents;
   /** Flags an inode may have without being looked at twice. */
   readonly #plainFlags2: number;
   /** Flags a free inode may have kept. */
   readonly #freeFlags2: number;
-  readonly #lengths: Float64Array;
-  readonly #names = new NameTable();
-  /** Bytes read ahead: see `#readWindow`. */
-  readonly #window: Uint8Array;
-  #windowAt = 0;
-  #windowLength = 0;
-  #lastChunk = -1;
-  #faulty = false;
 
-  constructor(volume: Volume, table: InodeTable, claims: readonly Claims[], report: Report) {
+  constructor(volume: Volume, table: InodeTable, entries: EntryColumns, part: ScanPart) {
     const { g } = volume;
-    this.#volume = volume;
     this.#g = g;
     this.#table = table;
-    this.#claims = claims;
-    this.#report = (fault: Fault) => {
-      this.#faulty = true;
-      report(fault);
-    };
-    this.#bytes = new Uint8Array(INODES_PER_CHUNK * g.inodesize);
-    this.#view = new DataView(this.#bytes.buffer);
-    this.#window = new Uint8Array(Math.max(WINDOW, this.#bytes.length));
-    this.#each = Array.from({ length: INODES_PER_CHUNK }, (_, i) =>
-      this.#bytes.subarray(i * g.inodesize, (i + 1) * g.inodesize),
-    );
-    this.#agShift = 2 ** g.agblklog;
+    this.#part = part;
+    this.#log = part.log;
+    this.#chunk = new ChunkReader(volume);
+    this.#forks = new ForkClaims(volume, part.claims, part.log);
+    this.#contents = new Contents(volume, table, entries, part);
     this.#plainFlags2 =
       (g.features.reflink ? DIFLAG2.REFLINK : 0) |
       (g.features.bigtime ? DIFLAG2.BIGTIME : 0) |
       (g.features.nrext64 ? DIFLAG2.NREXT64 : 0);
     this.#freeFlags2 = this.#plainFlags2 | DIFLAG2.DAX | (g.features.reflink ? DIFLAG2.COWEXTSIZE : 0);
-    this.#lengths = Float64Array.from({ length: g.agcount }, (_, agno) => agLength(g, agno));
   }
 
   chunk(chunk: number): void {
     const table = this.#table;
     const first = table.chunkIno[chunk];
     const holemask = table.holemask[chunk];
-    this.#read(first, holemask);
+    this.#chunk.read(first, holemask);
     const low = table.freeLow[chunk];
     const high = table.freeHigh[chunk];
     for (let i = 0; i < INODES_PER_CHUNK; i++) {
@@ -152,64 +80,31 @@ class Scanner {
         if (!this.#freeLooksRight(i, first + i))
           verifyInode(
             this.#g,
-            new Inode(first + i, this.#view, base, this.#g.inodesize),
+            new Inode(first + i, this.#chunk.view, base, this.#g.inodesize),
             false,
-            this.#report,
+            this.#log.report,
           );
       } else this.#inode(slot, i, base, first + i);
     }
   }
 
-  /** Reads a chunk's inodes; of a sparse one only the blocks it has. */
-  #read(first: number, holemask: number): void {
-    const g = this.#g;
-    const agino = aginoOfIno(g, first);
-    const offset =
-      blockOffset(g, agnoOfIno(g, first), agbnoOfAgino(g, agino)) + (agino % g.inopblock) * g.inodesize;
-    if (holemask === 0) {
-      this.#readWindow(offset);
-      return;
-    }
-    // Four inodes at a time, as the mask has them; a block never spans a border of the mask.
-    const four = 4 * g.inodesize;
-    for (let k = 0; k < 16; k++)
-      if (((holemask >>> k) & 1) === 0)
-        this.#volume.source.read(offset + k * four, this.#bytes.subarray(k * four, (k + 1) * four));
-  }
-
-  /** Reads a whole chunk, and what follows it in the same call: chunks mostly stand side by side. */
-  #readWindow(offset: number): void {
-    const { source } = this.#volume;
-    const length = this.#bytes.length;
-    if (offset < this.#windowAt || offset + length > this.#windowAt + this.#windowLength) {
-      // Only where the last chunk stood right before is more than one worth reading.
-      const more = offset === this.#lastChunk + length ? WINDOW : length;
-      this.#windowLength = Math.max(length, Math.min(more, source.size - offset));
-      this.#windowAt = offset;
-      source.read(offset, this.#window.subarray(0, this.#windowLength));
-    }
-    const from = offset - this.#windowAt;
-    this.#bytes.set(this.#window.subarray(from, from + length));
-    this.#lastChunk = offset;
-  }
-
   #identityHolds(i: number, base: number, ino: number): boolean {
-    const v = this.#view;
+    const v = this.#chunk.view;
     return (
       v.getUint16(base) === XFS_DINODE_MAGIC &&
       v.getUint8(base + AT.version) === 3 &&
       getU64(v, base + AT.inumber) === ino &&
-      sameUuid(this.#g, this.#each[i], AT.uuid) &&
-      crcHolds(this.#each[i], AT.crc)
+      sameUuid(this.#g, this.#chunk.each[i], AT.uuid) &&
+      crcHolds(this.#chunk.each[i], AT.crc)
     );
   }
 
   /** Fields that are not in use are zero: the old link count, hints without their flag, a free inode's flags. */
   #checkPad(base: number, ino: number): void {
-    const v = this.#view;
+    const v = this.#chunk.view;
     const unused = (field: 'onlink' | 'extsize' | 'cowextsize' | 'flags' | 'flags2', value: number): void => {
       if (value !== 0)
-        this.#report({ structure: 'dinode', ino, field, value, expected: '0: it is not in use' });
+        this.#log.report({ structure: 'dinode', ino, field, value, expected: '0: it is not in use' });
     };
     const flags = v.getUint16(base + AT.flags);
     unused('onlink', v.getUint16(base + AT.onlink));
@@ -224,31 +119,31 @@ class Scanner {
     if (v.getUint32(base + AT.v3_pad) === 0 && v.getUint32(base + AT.v3_pad + 4) === 0) return;
     if (v.getUint32(base + AT.flags2 + 4) & DIFLAG2.NREXT64) return;
     const value = hex(getU64(v, base + AT.v3_pad));
-    this.#report({ structure: 'dinode', ino, field: 'v3_pad', value, expected: '0' });
+    this.#log.report({ structure: 'dinode', ino, field: 'v3_pad', value, expected: '0' });
   }
 
   #freeLooksRight(i: number, ino: number): boolean {
     const base = i * this.#g.inodesize;
     this.#checkPad(base, ino);
-    const next = this.#view.getUint32(base + AT.next_unlinked);
+    const next = this.#chunk.view.getUint32(base + AT.next_unlinked);
     if (next !== NULLAGINO)
-      this.#report({
+      this.#log.report({
         structure: 'dinode',
         ino,
         field: 'next_unlinked',
         value: next,
         expected: 'null: it is free',
       });
-    return this.#view.getUint16(base + AT.mode) === 0 && this.#identityHolds(i, base, ino);
+    return this.#chunk.view.getUint16(base + AT.mode) === 0 && this.#identityHolds(i, base, ino);
   }
 
   #inode(slot: number, i: number, base: number, ino: number): void {
-    const v = this.#view;
+    const v = this.#chunk.view;
     const g = this.#g;
     const table = this.#table;
-    this.#faulty = false;
+    this.#log.begin();
     let flags = SLOT.USED | (table.flags[slot] & SLOT.SYSTEM);
-    if (!this.#looksRight(i, base, ino) && !verifyInode(g, this.#inodeAt(base, ino), true, this.#report))
+    if (!this.#looksRight(i, base, ino) && !verifyInode(g, this.#inodeAt(base, ino), true, this.#log.report))
       flags |= SLOT.DOUBTFUL;
     this.#checkPad(base, ino);
     const flags2 = dinodeFlags2(v, base);
@@ -261,9 +156,9 @@ class Scanner {
     const nlink = v.getUint32(base + AT.nlinkv2);
     table.nlink[slot] = nlink;
     const next = v.getUint32(base + AT.next_unlinked);
-    if (nlink === 0) this.result.nextUnlinked.set(slot, next);
+    if (nlink === 0) this.#part.nextUnlinked.set(slot, next);
     else if (next !== NULLAGINO)
-      this.#report({
+      this.#log.report({
         structure: 'dinode',
         ino,
         field: 'next_unlinked',
@@ -286,23 +181,23 @@ class Scanner {
               : type === S_IF.LNK
                 ? CLAIM.SYMLINK
                 : 0;
-      if (kind !== 0) found += this.#fork(base, ino, slot, 'data', format, kind | doubt);
+      if (kind !== 0) found += this.#forks.enter(v, base, ino, slot, 'data', format, kind | doubt);
     }
     if (v.getUint8(base + AT.forkoff) !== 0) {
       const aformat = v.getInt8(base + AT.aformat);
       if (aformat === FORK_FORMAT.EXTENTS || aformat === FORK_FORMAT.BTREE)
-        found += this.#fork(base, ino, slot, 'attr', aformat, CLAIM.ATTR | doubt);
+        found += this.#forks.enter(v, base, ino, slot, 'attr', aformat, CLAIM.ATTR | doubt);
     }
     const stored = getU64(v, base + AT.nblocks);
-    if (found !== stored && !this.#faulty) {
+    if (found !== stored && this.#log.clean) {
       table.flags[slot] |= SLOT.BLOCKS_DIFFER;
-      this.result.blockCounts.push({ slot, stored, found });
+      this.#part.blockCounts.push({ slot, stored, found });
     }
-    if (type === S_IF.DIR && !(flags & SLOT.SYSTEM)) this.#directory(this.#inodeAt(base, ino), slot);
-    else if (type === S_IF.LNK) this.#whole(() => readSymlink(this.#volume, this.#inodeAt(base, ino)));
+    if (type === S_IF.DIR && !(flags & SLOT.SYSTEM)) this.#contents.directory(this.#inodeAt(base, ino), slot);
+    else if (type === S_IF.LNK) this.#contents.symlink(this.#inodeAt(base, ino));
     const attrs = v.getUint8(base + AT.forkoff) !== 0;
     if (attrs && (v.getInt8(base + AT.aformat) !== FORK_FORMAT.EXTENTS || dinodeNaextents(v, base) > 0))
-      this.#attributes(this.#inodeAt(base, ino));
+      this.#contents.attributes(this.#inodeAt(base, ino));
   }
 
   /**
@@ -310,7 +205,7 @@ class Scanner {
    * that `verifyInode` asks is answered by what is asked here; anything else goes there.
    */
   #looksRight(i: number, base: number, ino: number): boolean {
-    const v = this.#view;
+    const v = this.#chunk.view;
     const { dblocks, inodesize } = this.#g;
     const type = v.getUint16(base + AT.mode) & S_IFMT;
     const format = v.getUint8(base + AT.format);
@@ -341,180 +236,7 @@ class Scanner {
     return this.#identityHolds(i, base, ino);
   }
 
-  /** Runs a reader that stops at the first fault, and takes the fault. */
-  #whole(read: () => void): void {
-    try {
-      read();
-    } catch (error) {
-      if (!(error instanceof CorruptionError)) throw error;
-      this.#report(error.fault);
-    }
-  }
-
-  #attributes(inode: Inode): void {
-    walkAttrs(
-      this.#volume,
-      inode,
-      (attribute) => {
-        if (attribute.flags & ATTR_FLAG.INCOMPLETE)
-          this.#report({
-            structure: 'attr leaf',
-            ino: inode.ino,
-            field: 'flags',
-            value: attribute.flags,
-            expected: 'no attribute that was only being made or removed',
-          });
-        else if (attribute.valueblk !== undefined)
-          this.#whole(() => attrValue(this.#volume, inode, attribute));
-      },
-      { report: this.#report, incomplete: true },
-    );
-  }
-
   #inodeAt(base: number, ino: number): Inode {
-    return new Inode(ino, this.#view, base, this.#g.inodesize);
-  }
-
-  /** Enters a fork's blocks as claims; returns their number, those of its btree included. */
-  #fork(base: number, ino: number, slot: number, fork: ForkName, format: number, info: number): number {
-    const v = this.#view;
-    if (format === FORK_FORMAT.BTREE) return this.#btreeFork(this.#inodeAt(base, ino), slot, fork, info);
-    const data = fork === 'data';
-    const n = data ? dinodeNextents(v, base) : dinodeNaextents(v, base);
-    if (n === 0) return 0;
-    const size = data ? dataForkSize(v, base, this.#g.inodesize) : attrForkSize(v, base, this.#g.inodesize);
-    let at = data ? base + DINODE_SIZE : base + attrForkAt(v, base);
-    let end = 0;
-    let total = 0;
-    if (n * EXTENT_SIZE > size) return this.#oddFork(this.#inodeAt(base, ino), slot, fork, info);
-    for (let i = 0; i < n; i++, at += EXTENT_SIZE) {
-      const offset = extentOffset(v, at);
-      const blocks = extentBlocks(v, at);
-      const taken = offset < end ? false : this.#claim(slot, v, at, offset, blocks, info);
-      if (!taken) {
-        this.#oddFork(this.#inodeAt(base, ino), slot, fork, info, i);
-        return total;
-      }
-      end = offset + blocks;
-      total += blocks;
-    }
-    return total;
-  }
-
-  /** Enters one extent; false where it cannot be true. */
-  #claim(slot: number, v: DataView, at: number, offset: number, blocks: number, info: number): boolean {
-    const fsblock = extentFsblock(v, at);
-    const agno = Math.floor(fsblock / this.#agShift);
-    if (agno >= this.#lengths.length) return false;
-    const agbno = fsblock - agno * this.#agShift;
-    if (blocks === 0 || agbno + blocks > this.#lengths[agno]) return false;
-    const unwritten = extentUnwritten(v, at);
-    if (unwritten && info & CLAIM.ATTR) return false;
-    this.#claims[agno].add(agbno, blocks, slot, offset, unwritten ? info | CLAIM.UNWRITTEN : info);
-    return true;
-  }
-
-  /**
-   * A fork in which some extent cannot be true: says which, and enters those that can be (the first `skip` are
-   * in already).
-   */
-  #oddFork(inode: Inode, slot: number, fork: ForkName, info: number, skip = 0): number {
-    let total = 0;
-    let index = 0;
-    const g = this.#g;
-    walkExtents(
-      this.#volume,
-      inode,
-      fork,
-      (offset, fsblock, blocks, unwritten) => {
-        if (index++ < skip) return;
-        const agno = Math.floor(fsblock / this.#agShift);
-        const agbno = fsblock - agno * this.#agShift;
-        if (agno >= g.agcount) return;
-        this.#claims[agno].add(agbno, blocks, slot, offset, unwritten ? info | CLAIM.UNWRITTEN : info);
-        total += blocks;
-      },
-      this.#report,
-    );
-    return total;
-  }
-
-  /** A fork in btree format: its blocks and its extents in one walk. */
-  #btreeFork(inode: Inode, slot: number, fork: ForkName, info: number): number {
-    const tree = forkTree(this.#g, inode, fork, this.#report);
-    if (tree === undefined) return 0;
-    let total = 0;
-    let count = 0;
-    let end = 0;
-    const owner = (info & (CLAIM.ATTR | CLAIM.DOUBTFUL)) | CLAIM.BMBT;
-    walkBlocks(
-      this.#volume,
-      tree,
-      (block, level, agno, agbno) => {
-        total++;
-        this.#claims[agno].add(agbno, 1, slot, 0, owner);
-        if (level > 0) return;
-        const numrecs = block.getUint16(LONG_BLOCK.at.numrecs);
-        for (let i = 0; i < numrecs; i++) {
-          const at = recordAt(BTREES.bmbt, i);
-          const offset = extentOffset(block, at);
-          const blocks = extentBlocks(block, at);
-          count++;
-          if (offset < end || !this.#claim(slot, block, at, offset, blocks, info)) {
-            const field = `recs[${i + 1}]`;
-            const value = `offset ${offset}, ${blocks} blocks from fsblock ${extentFsblock(block, at)}`;
-            const expected = `blocks inside one AG, at file block ${end} or later`;
-            this.#report({ structure: 'bmbt', ino: inode.ino, agno, agbno, field, value, expected });
-            continue;
-          }
-          end = offset + blocks;
-          total += blocks;
-        }
-      },
-      this.#report,
-    );
-    const stored = fork === 'data' ? inode.nextents : inode.naextents;
-    if (count !== stored && !this.#faulty)
-      this.#report({
-        structure: 'dinode',
-        ino: inode.ino,
-        field: fork === 'data' ? 'nextents' : 'naextents',
-        value: stored,
-        expected: `${count}, the extents found`,
-      });
-    return total;
-  }
-
-  #directory(inode: Inode, slot: number): void {
-    const table = this.#table;
-    const { parent, dangling } = this.result;
-    // Larger forms have an index of their own, held against the names when all are known.
-    const indexed = inode.format !== FORK_FORMAT.LOCAL && inode.nblocks > this.#g.dirblkfsbs;
-    const names = this.#names;
-    names.clear();
-    walkDir(
-      this.#volume,
-      inode,
-      (block, from, to, ino, ftype, address) => {
-        const length = to - from;
-        if (indexed) names.add(address, daHash(block, from, to));
-        if (block[from] === 0x2e && length <= 2 && (length === 1 || block[from + 1] === 0x2e)) {
-          if (length === 2) parent.set(slot, ino);
-          return;
-        }
-        const child = table.slot(ino);
-        if (child < 0) {
-          if (dangling.length < MAX_DANGLING) dangling.push({ dir: slot, ino, name: block.slice(from, to) });
-          return;
-        }
-        if (table.entries[child]++ === 0) {
-          table.entryType[child] = ftype;
-          table.heldBy[child] = slot;
-        } else if (table.entryType[child] !== ftype && ftype !== FTYPE.WHT)
-          table.flags[child] |= SLOT.TYPE_CONFLICT;
-      },
-      { dots: true, report: this.#report },
-    );
-    if (indexed) this.#whole(() => checkDirIndex(this.#volume, inode, this.#report, this.#report, names));
+    return new Inode(ino, this.#chunk.view, base, this.#g.inodesize);
   }
 }

@@ -17,11 +17,39 @@ export const SLOT = {
   SYSTEM: 1 << 4,
   /** On an unlinked list. */
   UNLINKED: 1 << 5,
-  /** Entries name it with different file types. */
-  TYPE_CONFLICT: 1 << 6,
   /** Its forks hold another number of blocks than it says. */
-  BLOCKS_DIFFER: 1 << 7,
+  BLOCKS_DIFFER: 1 << 6,
 } as const;
+
+/** File types that no directory entry may give share the last bit of `types`. */
+export const MAX_TYPE_BIT = 15;
+
+/** What directory entries say of inodes: one element a slot. */
+export class EntryColumns {
+  /** Entries that name the inode, '.' and '..' left out. */
+  readonly count: Uint32Array;
+  /** File types they give: bit n for FTYPE n. */
+  readonly types: Uint16Array;
+  /** Slot of the first directory (in slot order) that names the inode; -1 where none does. */
+  readonly heldBy: Int32Array;
+
+  constructor(slots: number) {
+    this.count = new Uint32Array(slots);
+    this.types = new Uint16Array(slots);
+    this.heldBy = new Int32Array(slots).fill(-1);
+  }
+
+  /** Adds what other directories say: of whichever stretch they are, the result is that of one scan. */
+  merge(other: EntryColumns): void {
+    const { count, types, heldBy } = this;
+    for (let slot = 0; slot < count.length; slot++) {
+      if (other.count[slot] === 0) continue;
+      if (count[slot] === 0 || other.heldBy[slot] < heldBy[slot]) heldBy[slot] = other.heldBy[slot];
+      count[slot] += other.count[slot];
+      types[slot] |= other.types[slot];
+    }
+  }
+}
 
 export class InodeTable {
   readonly #g: Geometry;
@@ -42,12 +70,7 @@ export class InodeTable {
   /** File type as directories store it (FTYPE). */
   type = new Uint8Array(0);
   nlink = new Uint32Array(0);
-  /** Directory entries that name the inode, '.' and '..' left out. */
-  entries = new Uint32Array(0);
-  /** File type the entries give. */
-  entryType = new Uint8Array(0);
-  /** Slot of a directory that names the inode; -1 where none does. */
-  heldBy = new Int32Array(0);
+  entries = new EntryColumns(0);
   #last = 0;
 
   constructor(g: Geometry) {
@@ -102,9 +125,7 @@ export class InodeTable {
     this.flags = new Uint8Array(n);
     this.type = new Uint8Array(n);
     this.nlink = new Uint32Array(n);
-    this.entries = new Uint32Array(n);
-    this.entryType = new Uint8Array(n);
-    this.heldBy = new Int32Array(n).fill(-1);
+    this.entries = new EntryColumns(n);
   }
 
   /** Whether a chunk has a free inode: the mask's bits for inodes it does not have are set too. */
@@ -116,6 +137,11 @@ export class InodeTable {
       if (((holes >>> (i >> 2)) & 1) === 0 && (word >>> (i & 31)) & 1) return true;
     }
     return false;
+  }
+
+  /** Slot of a directory that names the inode in `slot`; -1 where none does. */
+  get heldBy(): Int32Array {
+    return this.entries.heldBy;
   }
 
   ino(slot: number): number {

@@ -1,50 +1,48 @@
 /** Everything a filesystem says of itself, gathered in one pass and not yet judged. */
-import type { Fault } from '../../format/fault.js';
 import { getU64 } from '../../format/structure.js';
 import { NULLFSINO, SUPERBLOCK } from '../../format/superblock.js';
 import type { Volume } from '../../volume/volume.js';
-import { type AgLook, lookAtAg } from './aglook.js';
-import { type InodeScan, scanInodes } from './inodescan.js';
+import { type AgLook, lookAtHeaders, readInodeTrees, readSpaceTrees } from './aglook.js';
+import { FaultLog } from './faultlog.js';
+import { InodeScanner } from './inodescan.js';
 import { InodeTable, SLOT } from './inodetable.js';
+import { ScanPart } from './scanpart.js';
 
 export interface Observation {
   readonly volume: Volume;
   readonly ags: readonly AgLook[];
   readonly table: InodeTable;
-  readonly inodes: InodeScan;
-  /** What verifiers found wrong, the first MAX_FAULTS of it. */
-  readonly faults: Fault[];
-  /** All faults, kept or not. */
-  readonly faultCount: number;
+  readonly inodes: ScanPart;
+  /** What verifiers found wrong. */
+  readonly log: FaultLog;
   /** Slots of quota and realtime inodes. */
   readonly systemSlots: readonly number[];
 }
 
-/** Faults kept for the report: a disk of noise should not fill memory. */
-const MAX_FAULTS = 100_000;
-
 /** Reads the whole filesystem's metadata. `progress` is told of each AG before it is read. */
 export function observe(volume: Volume, progress?: (phase: string, agno: number) => void): Observation {
   const { g } = volume;
-  const faults: Fault[] = [];
-  let faultCount = 0;
-  const report = (fault: Fault): void => {
-    faultCount++;
-    if (faults.length < MAX_FAULTS) faults.push(fault);
-  };
+  const log = new FaultLog();
   const table = new InodeTable(g);
   const ags: AgLook[] = [];
   for (let agno = 0; agno < g.agcount; agno++) {
     progress?.('btrees', agno);
-    ags.push(lookAtAg(volume, agno, table, report));
+    const look = lookAtHeaders(volume, agno, log.report);
+    readInodeTrees(volume, look, table, log.report);
+    ags.push(look);
   }
   table.freeze();
   const systemSlots = systemInodes(volume, table);
   for (const slot of systemSlots) table.flags[slot] |= SLOT.SYSTEM;
+  for (const look of ags) readSpaceTrees(volume, look, log.report);
   progress?.('inodes', 0);
-  const claims = ags.map((ag) => ag.claims);
-  const inodes = scanInodes(volume, table, claims, report);
-  return { volume, ags, table, inodes, faults, faultCount, systemSlots };
+  const inodes = new ScanPart(
+    ags.map((ag) => ag.claims),
+    log,
+  );
+  const scanner = new InodeScanner(volume, table, table.entries, inodes);
+  for (let chunk = 0; chunk < table.chunks; chunk++) scanner.chunk(chunk);
+  return { volume, ags, table, inodes, log, systemSlots };
 }
 
 /** Inodes the superblock points to that no directory names. */

@@ -172,7 +172,7 @@ const forkOf = (info: number): ForkName => (info & CLAIM.ATTR ? 'attr' : 'data')
 function linksOf(o: Observation, ino: number): number {
   const { table } = o;
   const slot = table.slot(ino);
-  if (table.type[slot] !== FTYPE.DIR) return table.entries[slot];
+  if (table.type[slot] !== FTYPE.DIR) return table.entries.count[slot];
   let links = 2;
   for (let s = 0; s < table.heldBy.length; s++)
     if (table.heldBy[s] === slot && table.type[s] === FTYPE.DIR && table.flags[s] & SLOT.USED) links++;
