@@ -19,9 +19,34 @@ const BELOW: Record<string, string[]> = {
   mkfs: ['build', 'transaction', 'journal', 'volume', 'image', 'format'],
   repair: ['build', 'transaction', 'journal', 'volume', 'image', 'format'],
   dump: ['journal', 'volume', 'image', 'format'],
-  cli: ['dump', 'repair', 'mkfs', 'edit', 'build', 'transaction', 'journal', 'volume', 'image', 'format'],
+  report: ['dump', 'repair', 'transaction', 'journal', 'volume', 'image', 'format'],
+  cli: [
+    'report',
+    'dump',
+    'repair',
+    'mkfs',
+    'edit',
+    'build',
+    'transaction',
+    'journal',
+    'volume',
+    'image',
+    'format',
+  ],
   // The library's face sees everything but the command line.
-  '.': ['dump', 'repair', 'mkfs', 'edit', 'build', 'transaction', 'journal', 'volume', 'image', 'format'],
+  '.': [
+    'report',
+    'dump',
+    'repair',
+    'mkfs',
+    'edit',
+    'build',
+    'transaction',
+    'journal',
+    'volume',
+    'image',
+    'format',
+  ],
 };
 
 const src = resolve(dirname(fileURLToPath(import.meta.url)), '../src');

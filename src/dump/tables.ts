@@ -8,6 +8,7 @@ import { INODE } from './inode.js';
 import { INODES } from './inodes.js';
 import { ATTR, DIR } from './names.js';
 import { LOG_ITEMS, LOG_RECORDS, LOG_STATUS, LOG_TRANSACTIONS } from './rows/log.js';
+import { MAP } from './rows/usage.js';
 import type { Table } from './table.js';
 import { FREE, REFCOUNT, RMAP } from './trees.js';
 
@@ -30,6 +31,7 @@ export const TABLES: ReadonlyMap<string, Table> = new Map(
     BTREE_BLOCKS,
     FILES,
     INFO,
+    MAP,
     LOG_STATUS,
     LOG_RECORDS,
     LOG_TRANSACTIONS,

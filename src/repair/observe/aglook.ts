@@ -53,6 +53,8 @@ export interface AgLook {
   readonly cow: Runs;
   readonly rmaps: RmapRecords;
   readonly trees: Partial<Record<AgBtreeName, TreeLook>>;
+  /** Blocks of the trees, in runs; the value is the tree's index in AG_TREES. */
+  readonly treeBlocks: Runs;
   /** Inodes by the inobt, and those of them free. */
   inodes: number;
   freeInodes: number;
@@ -64,6 +66,7 @@ export interface AgLook {
 const INODE_TREES = ['inobt', 'finobt'] as const;
 const SPACE_TREES = ['bnobt', 'cntbt', 'refcountbt', 'rmapbt'] as const;
 type SpaceTree = (typeof SPACE_TREES)[number];
+export const AG_TREES: readonly AgBtreeName[] = [...INODE_TREES, ...SPACE_TREES];
 
 /** The rmap owner of each tree's own blocks. */
 export const TREE_OWNER: Record<AgBtreeName, number> = {
@@ -95,6 +98,7 @@ export function lookAtHeaders(volume: Volume, agno: number, report: Report): AgL
     cow: new Runs(),
     rmaps: new RmapRecords(),
     trees: {},
+    treeBlocks: new Runs(),
     inodes: 0,
     freeInodes: 0,
     unlinked: [],
@@ -143,6 +147,7 @@ function readTree(
   look.trees[name] = state;
   const kind = BTREES[name];
   const owner = TREE_OWNER[name];
+  const index = AG_TREES.indexOf(name);
   const fault: Report = (f) => {
     state.sound = false;
     report(f);
@@ -154,6 +159,7 @@ function readTree(
     (block, level, _agno, agbno) => {
       state.blocks++;
       claims.add(agbno, 1, owner, 0, 0);
+      look.treeBlocks.merge(agbno, 1, index);
       if (level > 0) return;
       const numrecs = block.getUint16(SHORT_BLOCK.at.numrecs);
       state.records += numrecs;
