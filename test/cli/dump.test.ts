@@ -8,7 +8,7 @@ import { TABLES } from '../../src/dump/tables.js';
 import { AGF } from '../../src/format/ag.js';
 import { sealCrc } from '../../src/format/checksum.js';
 import { openSource } from '../../src/image/open.js';
-import { random } from '../fuzz/fuzzer.js';
+import { random } from '../fuzz/verbs.js';
 import { populated } from '../support/cache.js';
 import { xfsimg } from '../support/cli.js';
 import { crash, mount, unmount } from '../support/mount.js';

@@ -7,8 +7,9 @@
  * status 1 if there was any.
  */
 import { parseArgs } from 'node:util';
-import { CHANGES, damage, isFree, names, observe, random } from './fuzzer.js';
+import { CHANGES, damage, isFree, names, observe } from './fuzzer.js';
 import { healthy } from './image.js';
+import { random } from './verbs.js';
 
 const { values } = parseArgs({
   options: {

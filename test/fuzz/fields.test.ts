@@ -6,8 +6,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { oracle } from '../support/oracle.js';
-import { CHANGES, damage, isFree, names, observe, random } from './fuzzer.js';
+import { CHANGES, damage, isFree, names, observe } from './fuzzer.js';
 import { healthy } from './image.js';
+import { random } from './verbs.js';
 
 /** One in this many changes is tried here. */
 const EVERY = 9;

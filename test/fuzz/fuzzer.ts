@@ -16,10 +16,8 @@ import { dumpInodes, INODES } from '../../src/dump/inodes.js';
 import { ATTR, DIR, dumpAttr, dumpDir } from '../../src/dump/names.js';
 import type { Cell, RowSink, Table } from '../../src/dump/table.js';
 import type { AgBtreeName } from '../../src/format/btree.js';
-import { sealCrc } from '../../src/format/checksum.js';
 import { CorruptionError, describeFault, type Fault } from '../../src/format/fault.js';
 import type { Lsn } from '../../src/format/log.js';
-import { viewOf } from '../../src/format/structure.js';
 import { OverlaySource } from '../../src/image/overlay.js';
 import { ImageError, type Source } from '../../src/image/source.js';
 import { LogError } from '../../src/journal/error.js';
@@ -30,21 +28,10 @@ import { readInode } from '../../src/volume/inode.js';
 import { readSymlink } from '../../src/volume/symlink.js';
 import { openVolume, UnsupportedError, type Volume } from '../../src/volume/volume.js';
 import type { Target } from './targets.js';
+import { changed, type Verb } from './verbs.js';
 
-/** Small and fast, the same everywhere for the same seed (mulberry32). */
-export function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return (t ^ (t >>> 14)) >>> 0;
-  };
-}
-
-export const CHANGES = ['zeros', 'ones', 'random', 'plus one', 'minus one'] as const;
-export type Change = (typeof CHANGES)[number];
+/** What each field is changed to here: of more than one verb's kind, the one that gives away most. */
+export const CHANGES = ['zeroes', 'ones', 'random', 'add', 'sub'] as const satisfies readonly Verb[];
 
 /** Discards rows, but makes their text: producers must survive what they show. */
 class Null implements RowSink {
@@ -63,46 +50,11 @@ class Null implements RowSink {
 }
 
 /** The damaged image, or undefined where the change leaves the field as it was. */
-export function damage(
-  image: Source,
-  target: Target,
-  change: Change,
-  next: () => number,
-): Source | undefined {
-  const { offset, length, crcAt } = target.seal;
-  const b = new Uint8Array(length);
-  image.read(offset, b);
-  const before = b.slice();
-  const at = target.offset - offset;
-  const { type } = target;
-  if (type.kind === 'bits') {
-    const max = (1n << BigInt(type.width!)) - 1n;
-    const old = BigInt(type.get(viewOf(b), at, false) as number | bigint);
-    const values = {
-      zeros: 0n,
-      ones: max,
-      random: ((BigInt(next()) << 32n) | BigInt(next())) & max,
-      'plus one': (old + 1n) & max,
-      'minus one': (old - 1n) & max,
-    };
-    type.set(viewOf(b), at, values[change], false);
-  } else {
-    const field = b.subarray(at, at + type.size);
-    const last = type.size - 1;
-    if (change === 'zeros') field.fill(0);
-    else if (change === 'ones') field.fill(0xff);
-    else if (change === 'random') for (let i = 0; i < field.length; i++) field[i] = next();
-    else {
-      const step = change === 'plus one' ? 1 : -1;
-      let i = last;
-      for (; i >= 0 && field[i] === (step > 0 ? 0xff : 0); i--) field[i] += step;
-      if (i >= 0) field[i] += step;
-    }
-  }
-  if (type.kind !== 'crc') sealCrc(b, crcAt);
-  if (b.every((byte, i) => byte === before[i])) return undefined;
+export function damage(image: Source, target: Target, verb: Verb, next: () => number): Source | undefined {
+  const bytes = changed(image, target, verb, next);
+  if (bytes === undefined) return undefined;
   const overlay = new OverlaySource(image);
-  overlay.write(offset, b);
+  overlay.write(target.seal.offset, bytes);
   return overlay;
 }
 

@@ -14,7 +14,7 @@ import {
   recordAt,
   recordOf,
 } from '../../src/format/btree.js';
-import { DINODE, DINODE_SIZE, dinodeLayout, FORK_FORMAT } from '../../src/format/dinode.js';
+import { DINODE, DINODE_SIZE, dinodeLayout, FORK_FORMAT, S_IF } from '../../src/format/dinode.js';
 import { BMBT_REC } from '../../src/format/extent.js';
 import { blockOffset, inodeOffset } from '../../src/format/geometry.js';
 import { type FieldType, type Structure, u32, u64 } from '../../src/format/structure.js';
@@ -23,6 +23,15 @@ import { agTree, hasBtree, walkBlocks } from '../../src/volume/btree.js';
 import { type ForkName, forkAt, forkFormat, forkSize, walkForkBlocks } from '../../src/volume/fork.js';
 import { readInode } from '../../src/volume/inode.js';
 import type { Volume } from '../../src/volume/volume.js';
+import {
+  forkPieces,
+  inodePiece,
+  type Piece,
+  shortAttrFields,
+  shortDirFields,
+  some,
+  symlinkPieces,
+} from './pieces.js';
 
 /** Where a checksum covers a target: bytes of the image, and the place of the CRC in them. */
 export interface Seal {
@@ -50,9 +59,6 @@ export interface Target {
 }
 
 type Base = Omit<Target, 'field' | 'type' | 'offset'>;
-
-/** First, middle and last of `n`. */
-const some = (n: number): number[] => [...new Set([0, n >> 1, n - 1])].filter((i) => i >= 0 && i < n);
 
 function* fields(of: Structure, at: number, base: Base): Generator<Target> {
   for (const { name, type, offset } of of.fields) {
@@ -179,5 +185,43 @@ export function targets(volume: Volume, agno: number, inodes: ReadonlyMap<string
   const out: Target[] = [...headers(volume, agno), ...agTrees(volume, agno)];
   if (agno !== 0) out.push(...[...headers(volume, 0)].filter((t) => t.structure === 'sb'));
   for (const [note, ino] of inodes) out.push(...inodeFields(volume, ino, note));
+  return out;
+}
+
+/** The fields of a file's directory, attributes or target, as they stand in its inode or in blocks. */
+function* nameFields(volume: Volume, ino: number, note: string): Generator<Target> {
+  const inode = readInode(volume, ino);
+  const pieces: [string, Piece][] = [];
+  const add = (structure: string, list: readonly Piece[]): void => {
+    for (const piece of list) pieces.push([structure, piece]);
+  };
+  if (inode.isDir) {
+    if (inode.format === FORK_FORMAT.LOCAL)
+      add('short dir', [inodePiece(volume, inode, shortDirFields(inode))]);
+    else add('dir', forkPieces(volume, inode, 'data'));
+  } else if (inode.type === S_IF.LNK && inode.format !== FORK_FORMAT.LOCAL)
+    add('symlink', symlinkPieces(volume, inode));
+  if (inode.hasAttrFork) {
+    if (inode.aformat === FORK_FORMAT.LOCAL)
+      add('short attr', [inodePiece(volume, inode, shortAttrFields(inode))]);
+    else add('attr', forkPieces(volume, inode, 'attr'));
+  }
+  for (const [kind, { offset, bytes, crcAt, fields, what }] of pieces) {
+    const seal = { offset, length: bytes.length, crcAt };
+    const base: Base = { structure: `${kind} ${note}`, seal, look: { kind: 'inode', ino } };
+    for (const f of fields) {
+      const field = what === 'inode' ? f.name : `${what} ${f.name}`;
+      yield { ...base, field, type: f.type, offset: offset + f.at };
+    }
+  }
+}
+
+/** What `targets` gives, of every AG, and the fields of directories, attributes and links besides. */
+export function allTargets(volume: Volume, inodes: ReadonlyMap<string, number>): Target[] {
+  const out: Target[] = [];
+  for (let agno = 0; agno < volume.g.agcount; agno++)
+    out.push(...headers(volume, agno), ...agTrees(volume, agno));
+  for (const [note, ino] of inodes)
+    out.push(...inodeFields(volume, ino, note), ...nameFields(volume, ino, note));
   return out;
 }

@@ -28,7 +28,7 @@ export function mkfs(path: string, { size = 512 << 20, args = [], tiny = false }
 export interface PopulateOptions {
   /** Choices that are random are the same for the same seed. */
   seed?: number;
-  /** 'small': every shape, about two seconds. 'full': trees several levels deep. */
+  /** 'small': every shape, about two seconds. 'full': trees several levels deep. 'tiny': for images of 64 MiB. */
   scale?: Scale;
   /** Mount options, e.g. 'pquota'. */
   options?: string;
@@ -42,7 +42,7 @@ export type Notes = Map<string, string>;
 
 /**
  * Fill an image through Linux with every shape of file, directory, attribute, symlink and shared extent.
- * The image must be freshly made, 300 MiB or more. Features decide for themselves: without reflink there
+ * The image must be freshly made, 300 MiB or more ('tiny': 64 MiB). Features decide for themselves: without reflink there
  * are no shared files.
  */
 export function populate(image: string, { seed = 1, scale = 'small', options }: PopulateOptions = {}): Notes {

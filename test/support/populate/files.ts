@@ -27,7 +27,10 @@ export function fillFiles(site: Site): void {
   site.note('file:extents300', site.file(`${dir}/extents300`, chunks(320)));
 
   // Preallocate and punch: thousands of extents without writing their blocks.
-  const many = Math.min(site.scale === 'full' ? 12_000 : 3_000, Math.floor((24 << 20) / block));
+  const many = Math.min(
+    { tiny: 700, small: 3_000, full: 12_000 }[site.scale],
+    Math.floor((24 << 20) / block),
+  );
   lines.push(`open -f ${dir}/extents3000`, `falloc 0 ${2 * many * block}`);
   for (let i = 0; i < many; i++) lines.push(`fpunch ${(2 * i + 1) * block} ${block}`);
   for (let i = 0; i < many; i += 37) lines.push(`pwrite -q -S ${1 + (i % 255)} ${2 * i * block} ${block}`);

@@ -3,7 +3,9 @@ import type { Site } from './site.js';
 
 /** Directories of every form, directories full of gaps, awkward names, names that hash alike. */
 export function fillDirectories(site: Site): void {
-  const sizes = site.scale === 'full' ? [4, 40, 200, 3000, 20000] : [4, 40, 200, 3000];
+  const sizes = { tiny: [4, 40, 200, 900], small: [4, 40, 200, 3000], full: [4, 40, 200, 3000, 20000] }[
+    site.scale
+  ];
   for (const size of sizes) {
     const dir = site.mkdir(`dirs/d${size}`);
     addNames(site, dir, size, (i) => `${i.toString(36)}.${'name'.repeat(i % 4)}`);
@@ -11,7 +13,12 @@ export function fillDirectories(site: Site): void {
   }
 
   const gaps = site.mkdir('dirs/gaps');
-  const gapNames = addNames(site, gaps, 1200, (i) => `gap${i}${'-'.repeat(i % 23)}`);
+  const gapNames = addNames(
+    site,
+    gaps,
+    site.scale === 'tiny' ? 400 : 1200,
+    (i) => `gap${i}${'-'.repeat(i % 23)}`,
+  );
   for (const name of gapNames) if (site.random() < 0.7) unlinkSync(site.path(`${gaps}/${name}`));
   site.note('dir:gaps', gaps);
 

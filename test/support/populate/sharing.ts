@@ -26,7 +26,8 @@ export function fillSharing(site: Site): void {
 
   const popular = site.file(note('popular'), [[0, site.bytes(block)]]);
   site.mkdir(at('popular-clones'));
-  for (let i = 0; i < 200; i++) clone(site, popular, at(`popular-clones/${i}`));
+  for (let i = 0; i < (site.scale === 'tiny' ? 12 : 200); i++)
+    clone(site, popular, at(`popular-clones/${i}`));
 
   // Copy-on-write once the clones are on disk: their start, their middle, single bytes.
   const overwritten = clone(site, base, note('overwritten'));
@@ -81,7 +82,7 @@ export function fillSharing(site: Site): void {
 /** Every other block of one file shared singly: one refcount record each, no two of which can merge. */
 function fillRefcountTree(site: Site, lines: string[], at: (name: string) => string): void {
   const { blocksize: block } = site;
-  const records = Math.min(site.scale === 'full' ? 6000 : 400, Math.floor((24 << 20) / block));
+  const records = Math.min({ tiny: 200, small: 400, full: 6000 }[site.scale], Math.floor((24 << 20) / block));
   site.file(at('comb'), [[0, site.bytes(2 * records * block)]]);
   lines.push(`open -f ${at('comb-clone')}`);
   for (let i = 0; i < records; i++)

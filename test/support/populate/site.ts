@@ -2,7 +2,7 @@ import { closeSync, mkdirSync, openSync, statfsSync, unlinkSync, writeSync } fro
 import { join } from 'node:path';
 import { run } from '../oracle.js';
 
-export type Scale = 'small' | 'full';
+export type Scale = 'tiny' | 'small' | 'full';
 
 /**
  * The mounted filesystem being filled: what every category of shapes needs to know and to do.

@@ -1,0 +1,59 @@
+/** The healthy images of the repair campaign: small, every shape of object in them. */
+import { readFileSync } from 'node:fs';
+import { MemorySource } from '../../../src/image/source.js';
+import { resolvePath } from '../../../src/volume/path.js';
+import { openVolume } from '../../../src/volume/volume.js';
+import { allTargets, type Target } from '../../fuzz/targets.js';
+import { populated } from '../../support/cache.js';
+import { sha256 } from '../../support/oracle.js';
+import { BaseTree } from './tree.js';
+
+const MIB = 1 << 20;
+
+/** mkfs.xfs arguments of the images: both block sizes, with and without an rmap btree. */
+const IMAGES: Record<string, string[]> = {
+  'k1-rmap': ['-b', 'size=1024', '-m', 'rmapbt=1', '-i', 'nrext64=1'],
+  k1: ['-b', 'size=1024', '-m', 'rmapbt=0'],
+  'k4-rmap': ['-m', 'rmapbt=1'],
+  k4: ['-m', 'rmapbt=0'],
+};
+
+export const IMAGE_NAMES = Object.keys(IMAGES);
+
+export interface BaseImage {
+  readonly name: string;
+  readonly path: string;
+  readonly bytes: Buffer;
+  readonly source: MemorySource;
+  readonly sha: string;
+  readonly targets: readonly Target[];
+  readonly tree: BaseTree;
+}
+
+/** Opens (making it where there is none yet) one of the images. */
+export function baseImage(name: string): BaseImage {
+  const { image: path, notes } = populated({
+    mkfs: { size: 64 * MIB, tiny: true, args: ['-d', 'agcount=4', ...IMAGES[name]] },
+    populate: { scale: 'tiny' },
+  });
+  const bytes = readFileSync(path);
+  const source = new MemorySource(bytes);
+  const volume = openVolume(source);
+  const inodes = new Map<string, number>();
+  const seen = new Set<number>();
+  for (const [note, where] of notes) {
+    const { ino } = resolvePath(volume, where, { follow: false });
+    if (!seen.has(ino)) inodes.set(note, ino);
+    seen.add(ino);
+  }
+  inodes.set('root', volume.g.rootino);
+  return {
+    name,
+    path,
+    bytes,
+    source,
+    sha: sha256(path),
+    targets: allTargets(volume, inodes),
+    tree: new BaseTree(volume),
+  };
+}
