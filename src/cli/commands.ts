@@ -36,6 +36,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     { summary: 'write files into a directory, or as a tar archive', load: () => import('./extract.js') },
   ],
   ['copy', { summary: 'make a compact copy in another size', load: () => import('./copy.js') }],
+  ['metadump', { summary: 'write all metadata, obfuscated, to a file', load: () => import('./metadump.js') }],
   ['mdrestore', { summary: 'make an image from a metadump', load: () => import('./mdrestore.js') }],
   [
     'completion',
