@@ -70,7 +70,7 @@ describe('metadump', () => {
   test('-o is what xfs_metadump writes', oracle('mount', 'xfs_metadump', 'xfs_db'), () => {
     for (const args of [
       ['-m', 'rmapbt=1'],
-      ['-b', 'size=1024', '-n', 'size=1024', '-i', 'nrext64=1', '-m', 'rmapbt=0'],
+      ['-i', 'nrext64=1,size=1024', '-m', 'rmapbt=0'],
     ]) {
       const image = filled(...args);
       const folder = tmpdir();
