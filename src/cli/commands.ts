@@ -43,6 +43,9 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     { summary: 'completion scripts for bash, zsh and fish', load: () => import('./completion.js') },
   ],
   ['edit', { summary: 'run a script of edits in one go', load: () => import('./edit.js') }],
+  ['write', { summary: 'write data into a file', load: () => import('./write.js') }],
+  ['truncate', { summary: 'give a file another size', load: () => import('./truncate.js') }],
+  ['punch', { summary: 'make a range of a file a hole', load: () => import('./punch.js') }],
   ['mkdir', { summary: 'make directories', load: () => import('./mkdir.js') }],
   ['schema', { summary: 'the JSON Schema of a table', load: () => import('./schema.js') }],
 ]);

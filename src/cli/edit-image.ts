@@ -1,8 +1,9 @@
 /** From an image's path to an open edit and back to a clean log, with every error as one line. */
 import { readFileSync } from 'node:fs';
 import { type Edit, openEdit } from '../edit/edit.js';
+import { CutSource, PowerCut } from '../image/cut.js';
 import type { Source } from '../image/source.js';
-import { type EditOptions, note } from './edit-support.js';
+import { type CutPoint, type EditOptions, note } from './edit-support.js';
 import { CliError, EXIT } from './errors.js';
 import { imageError, openImage, openImageSource } from './image.js';
 import { refuseInUse } from './inuse.js';
@@ -19,28 +20,71 @@ export async function editImage(
   refuseInUse(path, options.force);
   // Looked at first: what is no filesystem is refused by name, whether it can be written or not.
   openImage(path, options).close();
-  const source = openImageSource(path, { ...options, write: true });
+  const image = openImageSource(path, { ...options, write: true });
+  const { cut } = options;
+  const source = cut === undefined ? image : new CutSource(image);
   try {
-    const edit = open(path, source);
+    const edit = open(path, source, cut);
     try {
       await work(edit);
     } catch (error) {
-      keepDone(edit, error);
+      if (!(error instanceof PowerCut)) keepDone(edit, error);
       throw error;
     }
+    if (cut !== undefined && 'after' in cut) cutBehind(edit, source as CutSource, cut.after);
     edit.close();
+    if (options.verbose) figures(path, edit);
+    if (cut !== undefined)
+      note(path, `done before the cut, with ${(source as CutSource).sectors} sectors written`);
   } catch (error) {
-    throw editError(path, error);
+    throw error instanceof PowerCut ? cutError(path, error, cut) : editError(path, error);
   } finally {
     source.close();
   }
 }
 
-function open(path: string, source: Source): Edit {
-  const edit = openEdit(source);
+function open(path: string, source: Source, cut: CutPoint | undefined): Edit {
+  const cutting = source as CutSource;
+  const edit = openEdit(
+    source,
+    cut === undefined || !('after' in cut)
+      ? {}
+      : {
+          onStep: (step) => {
+            if (step === cut.after) cutting.cut();
+          },
+        },
+  );
   const { recovery } = edit;
   if (!recovery.clean) note(path, `log replayed first, ${recovery.transactions} transactions`);
+  // What a replay writes does not count.
+  if (cut !== undefined) cutting.start('sectors' in cut ? cut.sectors : undefined);
   return edit;
+}
+
+/** The steps behind the last transaction. */
+function cutBehind(edit: Edit, source: CutSource, step: string): void {
+  if (step === 'log') edit.engine.flush();
+  else if (step === 'place') edit.engine.settle();
+  else return;
+  source.cut();
+}
+
+function cutError(path: string, { sectors }: PowerCut, cut: CutPoint | undefined): CliError {
+  const step = cut !== undefined && 'after' in cut ? `, after ${cut.after}` : '';
+  return new CliError(
+    `${path}: power cut after ${sectors} sectors written${step}; xfsimg log IMAGE status tells what recovery will do`,
+    EXIT.CUT,
+  );
+}
+
+function figures(path: string, { engine }: Edit): void {
+  const { commits, checkpoints, writeBacks } = engine.checkpoints.counts;
+  note(
+    path,
+    `${commits} transactions, ${checkpoints} checkpoints, ${writeBacks} write-backs, ` +
+      `${engine.refcountLookups} lookups in refcount btrees`,
+  );
 }
 
 /** Writes back what was done before an error; where that fails too, the first error is the one to show. */

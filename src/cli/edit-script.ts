@@ -1,6 +1,7 @@
 /** What `xfsimg edit --script` does: the lines of a script one after the other on one open image. */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { readStdin } from '../edit/input.js';
 import { bytesToText } from '../format/text.js';
 import { reason } from '../image/source.js';
 import { COMMANDS } from './commands.js';
@@ -27,8 +28,8 @@ export async function runScript(image: string, options: ScriptOptions): Promise<
     const context: EditContext = {
       edit,
       image,
-      input: () => {
-        if (!fromStdin) return stdinBytes();
+      stdin: () => {
+        if (!fromStdin) return readStdin();
         throw new CliError('- is standard input, which the script is read from', EXIT.USAGE);
       },
       note: (line) => note(image, line),

@@ -1,7 +1,6 @@
 /** `xfsimg edit IMAGE --script FILE`: the options. What it does is in edit-script.ts. */
 import type { Command } from 'commander';
-import type { EditOptions } from './edit-support.js';
-import { addImageOptions } from './image.js';
+import { addEditOptions, type EditOptions } from './edit-support.js';
 
 export interface ScriptOptions extends EditOptions {
   script: string;
@@ -13,7 +12,7 @@ export function register(program: Command): void {
     .description('Run many edits in one go: each line of a script is a command without IMAGE.')
     .argument('<image>', 'image file or block device')
     .requiredOption('--script <file>', 'the script; - for standard input');
-  addImageOptions(command).option('--force', 'even if the image is in use');
+  addEditOptions(command);
   command.action(async (image: string, options: ScriptOptions) => {
     const { runScript } = await import('./edit-script.js');
     await runScript(image, options);

@@ -2,9 +2,10 @@
  * Errors the command line shows as one line, with the exit status they end the program with.
  *   1   the command failed, or damage was found
  *   2   the image cannot be used this way: dirty log, in use, not XFS, unsupported feature
+ *   3   the power cut that --cut asked for
  *   64  the command line is wrong
  */
-export const EXIT = { OK: 0, FAILED: 1, UNUSABLE: 2, REPAIRED: 4, USAGE: 64 } as const;
+export const EXIT = { OK: 0, FAILED: 1, UNUSABLE: 2, CUT: 3, REPAIRED: 4, USAGE: 64 } as const;
 
 export class CliError extends Error {
   readonly exitCode: number;

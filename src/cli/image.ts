@@ -24,10 +24,15 @@ const SUFFIX: Record<string, number> = {
 };
 
 /** Bytes of a size such as 1048576, 1m, 2048s (512-byte sectors), 0x100000; undefined where it is none. */
-export function parseSize(value: string): number | undefined {
+export function parseBytes(value: string): bigint | undefined {
   const match = /^(0x[0-9a-f]+|\d+)(?:(s|k|m|g|t|p|e)(?:i?b)?|b)?$/i.exec(value);
   if (match === null) return undefined;
-  const bytes = Number(match[1]) * SUFFIX[(match[2] ?? '').toLowerCase()];
+  return BigInt(match[1]) * BigInt(SUFFIX[(match[2] ?? '').toLowerCase()]);
+}
+
+/** The same as a number; undefined also where it is too large for one. */
+export function parseSize(value: string): number | undefined {
+  const bytes = Number(parseBytes(value) ?? Number.NaN);
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 

@@ -15,6 +15,7 @@ import type { Timespec } from '../format/dinode.js';
 import type { Geometry } from '../format/geometry.js';
 import { QFLAGS_ACCOUNTING, SUPERBLOCK } from '../format/superblock.js';
 import { textToBytes } from '../format/text.js';
+import { PowerCut } from '../image/cut.js';
 import type { Source } from '../image/source.js';
 import { scanLog } from '../journal/scan.js';
 import { type DirEntry, findEntry, listEntries } from '../transaction/dir.js';
@@ -39,6 +40,12 @@ export interface EditOptions {
   /** Permissions new files do not get where nothing says otherwise. Default 022. */
   readonly umask?: number;
   readonly engine?: EngineOptions;
+  /**
+   * Called when a step of an operation is done: 'T1', 'T2'... when a transaction is in the log and what it
+   * defers announced there, 'data' when file data is on stable storage. Every transaction is a checkpoint of
+   * its own then. What it throws goes through to the caller of the operation, with nothing undone.
+   */
+  readonly onStep?: (step: string) => void;
 }
 
 /** A place a name stands at, or could: a directory and a name in it. */
@@ -76,6 +83,8 @@ export class Edit {
   readonly umask: number;
   /** AG of the next new directory: see create.ts. */
   nextAg: number;
+  readonly #onStep: ((step: string) => void) | undefined;
+  #transactions = 0;
   readonly #reader: PathReader<LiveInode>;
 
   constructor(source: Source, engine: Engine, recovery: RecoveryResult, options: EditOptions) {
@@ -88,6 +97,7 @@ export class Edit {
     this.gid = options.gid ?? 0;
     this.umask = options.umask ?? 0o022;
     this.nextAg = engine.random() % this.g.agcount;
+    this.#onStep = options.onStep;
     this.#reader = {
       inode: (ino) => engine.inode(ino),
       lookup: (dir, name) => findEntry(engine.begin(), dir, name),
@@ -101,7 +111,35 @@ export class Edit {
    */
   run<T>(work: (tx: Transaction, now: Timespec) => T): T {
     const now = this.now();
+    const onStep = this.#onStep;
+    if (onStep !== undefined) {
+      const step = `T${++this.#transactions}`;
+      this.engine.onCommit = () => {
+        this.engine.onCommit = undefined;
+        onStep(step);
+      };
+    }
     return this.engine.run((tx) => work(tx, now));
+  }
+
+  /**
+   * Takes back earlier transactions of an operation whose later ones cannot be done, because of `error`. Not
+   * after a power cut: nothing can be done then.
+   */
+  undo(error: unknown, work: () => void): void {
+    if (error instanceof PowerCut) return;
+    try {
+      work();
+    } catch (second) {
+      if (error instanceof Error) error.cause ??= second;
+    }
+  }
+
+  /** File data was written: what was written is on stable storage before the step is called done. */
+  dataWritten(): void {
+    if (this.#onStep === undefined) return;
+    this.source.sync();
+    this.#onStep('data');
   }
 
   /** Inode `ino`. Throws CorruptionError. */
@@ -184,6 +222,9 @@ export function openEdit(source: Source, options: EditOptions = {}): Edit {
   // The replay can have changed the superblock.
   if (!recovery.clean) refuse(source);
   const { g } = openVolume(source);
-  const engine = new Engine(source, g, scanLog(source, g), options.engine);
+  const engine = new Engine(source, g, scanLog(source, g), {
+    eager: options.onStep !== undefined,
+    ...options.engine,
+  });
   return new Edit(source, engine, recovery, options);
 }

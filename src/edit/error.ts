@@ -13,6 +13,7 @@ const REASON = {
   EMLINK: 'too many links',
   EXDEV: 'the directory belongs to another project',
   ENODATA: 'no such attribute',
+  EFBIG: 'too large for a file',
 } as const;
 
 export type EditCode = keyof typeof REASON;

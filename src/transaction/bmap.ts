@@ -583,7 +583,7 @@ export function allocateExtent(
 export const KEEP_FREE = 8;
 
 /** Where blocks for file block `offset` should be: behind the extent before it, else near the inode. */
-function nearFor(tx: Transaction, inode: LiveInode, fork: ForkName, offset: number): number {
+export function nearFor(tx: Transaction, inode: LiveInode, fork: ForkName, offset: number): number {
   const { g } = tx.engine;
   const { extents } = forkMap(tx, inode, fork);
   const before = extents[indexAt(extents, offset) - 1];

@@ -77,8 +77,12 @@ export class Engine {
   readonly busy = new BusyExtents();
   /** Blocks each AG's trees ask for: see reserve.ts. */
   readonly asked = new Map<number, { metadata: number; rmap: number }>();
+  /** How often a refcount btree was asked: a file without the reflink flag never does. */
+  refcountLookups = 0;
   /** A chunk of inodes was freed since the last checkpoint. */
   chunkFreed = false;
+  /** Called behind every commit; with `eager` the log has it by then. */
+  onCommit: (() => void) | undefined;
   readonly #eager: boolean;
   readonly #headers = new Map<number, Buffer>();
   #superblock: Buffer;
@@ -259,6 +263,7 @@ export class Engine {
   /** Called behind every commit. */
   committed(): void {
     if (this.#eager || this.checkpoints.isFull) this.flush();
+    this.onCommit?.();
     this.buffers.trim();
   }
 

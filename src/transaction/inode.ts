@@ -57,8 +57,9 @@ export class LiveInode extends Inode {
   setNlink(nlink: number): void {
     this.view.setUint32(this.base + AT.nlinkv2, nlink);
   }
-  setSize(bytes: number): void {
-    setU64(this.view, this.base + AT.size, bytes);
+  /** A bigint where the size may pass 2^53. */
+  setSize(bytes: number | bigint): void {
+    this.view.setBigUint64(this.base + AT.size, BigInt(bytes));
   }
   setNblocks(blocks: number): void {
     setU64(this.view, this.base + AT.nblocks, blocks);

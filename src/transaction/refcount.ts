@@ -30,6 +30,11 @@ function pack(run: RefcountRun, flag: number): Uint8Array {
   return bytes;
 }
 
+function openTree(tx: Transaction, agno: number): AgBtree {
+  tx.engine.refcountLookups++;
+  return new AgBtree(tx, agno, 'refcountbt');
+}
+
 /** Reads the record at the cursor; undefined where it is of the other domain. */
 function current(tree: AgBtree, flag: number): RefcountRun | undefined {
   const word = tree.view.getUint32(tree.at);
@@ -125,7 +130,7 @@ export function adjustRefcount(
   delta: 1 | -1,
   freed: (agbno: number, blocks: number) => void,
 ): number {
-  const tree = new AgBtree(tx, agno, 'refcountbt');
+  const tree = openTree(tx, agno);
   let end = agbno + blocks;
   let old = touching(tree, agbno, end, 0, MAX_RECORDS);
   if (old.length > MAX_RECORDS) {
@@ -166,7 +171,7 @@ export function adjustRefcount(
 
 /** Records that blocks are held for a copy on write. */
 export function addCowStaging(tx: Transaction, agno: number, agbno: number, blocks: number): void {
-  const tree = new AgBtree(tx, agno, 'refcountbt');
+  const tree = openTree(tx, agno);
   const end = agbno + blocks;
   const old = touching(tree, agbno, end, REFC_COWFLAG, 4);
   const now: RefcountRun[] = [];
@@ -185,7 +190,7 @@ export function addCowStaging(tx: Transaction, agno: number, agbno: number, bloc
 
 /** Takes the record that blocks are held for a copy on write away. The blocks themselves are not freed. */
 export function removeCowStaging(tx: Transaction, agno: number, agbno: number, blocks: number): void {
-  const tree = new AgBtree(tx, agno, 'refcountbt');
+  const tree = openTree(tx, agno);
   const end = agbno + blocks;
   const old = touching(tree, agbno, end, REFC_COWFLAG, 4);
   const now: RefcountRun[] = [];
@@ -204,7 +209,7 @@ export function removeCowStaging(tx: Transaction, agno: number, agbno: number, b
 
 /** The first staging extent of an AG, for recovery to release; undefined where there is none. */
 export function firstCowStaging(tx: Transaction, agno: number): RefcountRun | undefined {
-  const tree = new AgBtree(tx, agno, 'refcountbt');
+  const tree = openTree(tx, agno);
   key[0] = REFC_COWFLAG;
   return tree.lookupGE(key) ? current(tree, REFC_COWFLAG) : undefined;
 }
@@ -216,7 +221,7 @@ export function firstShared(
   agbno: number,
   blocks: number,
 ): RefcountRun | undefined {
-  const tree = new AgBtree(tx, agno, 'refcountbt');
+  const tree = openTree(tx, agno);
   const end = agbno + blocks;
   for (const run of touching(tree, agbno, end, 0, 2)) {
     const start = Math.max(run.start, agbno);

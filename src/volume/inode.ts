@@ -212,7 +212,8 @@ export function verifyInode(g: Geometry, inode: Inode, allocated: boolean, repor
   if (formats === undefined) bad('mode', `0${mode.toString(8)}`, 'a known file type');
   else if (!formats.includes(inode.format))
     bad('format', inode.format, `one of ${formats.join(', ')}, by its mode`);
-  if (inode.size >= 2 ** 63) bad('size', inode.size, 'below 2^63');
+  // As a number the largest size there is, 2^63 - 1, is 2^63.
+  if (v.getUint8(base + AT.size) >= 0x80) bad('size', inode.size, 'below 2^63');
   if ((inode.isDir || inode.type === S_IF.LNK) && inode.size === 0 && inode.nlink > 0)
     bad('size', 0, 'above 0 for a directory or symlink');
   if (inode.type === S_IF.LNK && inode.size > 1024) bad('size', inode.size, 'at most 1024 for a symlink');
