@@ -29,20 +29,38 @@ function hash(text: string): number {
   return h;
 }
 
-/** Every change of every field, in an order of chance. `structures` picks by name. */
+interface FieldCase {
+  readonly image: BaseImage;
+  readonly target: number;
+  readonly verb: Verb;
+  readonly seal: boolean;
+}
+
+/**
+ * Every change of every field, in an order of chance, one structure after the other, so that a few cases are of
+ * all structures alike. `structures` picks by name.
+ */
 export function* fieldCases(images: readonly BaseImage[], seed: number, structures: RegExp): Generator<Case> {
-  const all: { image: BaseImage; target: number; verb: Verb; seal: boolean }[] = [];
+  const byKind = new Map<string, FieldCase[]>();
   for (const image of images)
     image.targets.forEach((t, target) => {
       if (!structures.test(t.structure)) return;
-      for (const verb of VERBS) all.push({ image, target, verb, seal: true });
-      all.push({ image, target, verb: 'random', seal: false });
+      const kind = kindOf(t.structure);
+      const list = byKind.get(kind) ?? [];
+      byKind.set(kind, list);
+      for (const verb of VERBS) list.push({ image, target, verb, seal: true });
+      list.push({ image, target, verb: 'random', seal: false });
     });
   const next = random(seed);
-  for (let i = all.length - 1; i > 0; i--) {
-    const k = next() % (i + 1);
-    [all[i], all[k]] = [all[k], all[i]];
-  }
+  for (const list of byKind.values())
+    for (let i = list.length - 1; i > 0; i--) {
+      const k = next() % (i + 1);
+      [list[i], list[k]] = [list[k], list[i]];
+    }
+  const lists = [...byKind.values()];
+  const most = Math.max(0, ...lists.map((list) => list.length));
+  const all: FieldCase[] = [];
+  for (let i = 0; i < most; i++) for (const list of lists) if (i < list.length) all.push(list[i]);
   const count = new Map<string, number>();
   for (const { image, target, verb, seal } of all) {
     const t = image.targets[target];

@@ -28,7 +28,7 @@ export function fillFiles(site: Site): void {
 
   // Preallocate and punch: thousands of extents without writing their blocks.
   const many = Math.min(
-    { tiny: 700, small: 3_000, full: 12_000 }[site.scale],
+    { tiny: 400, small: 3_000, full: 12_000 }[site.scale],
     Math.floor((24 << 20) / block),
   );
   lines.push(`open -f ${dir}/extents3000`, `falloc 0 ${2 * many * block}`);

@@ -25,7 +25,7 @@ export function fillFragmented(site: Site): void {
   site.setAttrs(attrs);
   site.note('attr:btree', owner);
 
-  makeInodes(site, `${dir}/inodes`, 300);
+  makeInodes(site, `${dir}/inodes`, site.scale === 'tiny' ? 100 : 300);
   site.xfsio(['open .', 'syncfs', 'close']);
   for (const filler of fillers) {
     // A file's blocks are freed some time after unlink, but at once by truncate.

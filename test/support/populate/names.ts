@@ -3,7 +3,7 @@ import type { Site } from './site.js';
 
 /** Directories of every form, directories full of gaps, awkward names, names that hash alike. */
 export function fillDirectories(site: Site): void {
-  const sizes = { tiny: [4, 40, 200, 900], small: [4, 40, 200, 3000], full: [4, 40, 200, 3000, 20000] }[
+  const sizes = { tiny: [4, 40, 200, 560], small: [4, 40, 200, 3000], full: [4, 40, 200, 3000, 20000] }[
     site.scale
   ];
   for (const size of sizes) {
@@ -16,7 +16,7 @@ export function fillDirectories(site: Site): void {
   const gapNames = addNames(
     site,
     gaps,
-    site.scale === 'tiny' ? 400 : 1200,
+    site.scale === 'tiny' ? 150 : 1200,
     (i) => `gap${i}${'-'.repeat(i % 23)}`,
   );
   for (const name of gapNames) if (site.random() < 0.7) unlinkSync(site.path(`${gaps}/${name}`));

@@ -46,7 +46,7 @@ export function fillSpecial(site: Site): void {
 /** Deleted inodes: free inodes in many chunks, and chunks given back whole. */
 export function fillDeleted(site: Site): void {
   const dir = site.mkdir('deleted');
-  const count = { tiny: 260, small: 700, full: 3000 }[site.scale];
+  const count = { tiny: 120, small: 700, full: 3000 }[site.scale];
   for (let i = 0; i < count; i++) site.file(`${dir}/${i}`, i % 5 ? [] : [[0, site.bytes(10)]]);
   const whole = [Math.floor(count * 0.3), Math.floor(count * 0.6)];
   for (let i = 0; i < count; i++) {
