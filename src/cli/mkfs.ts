@@ -1,6 +1,7 @@
 /** `xfsimg mkfs IMAGE` */
 import { type Command, Option } from 'commander';
 import type { MkfsRefusal } from '../mkfs/error.js';
+import type { TableOptions } from '../mkfs/mkfs.js';
 import { CliError, EXIT } from './errors.js';
 import { addImageOptions, type ImageOptions } from './image.js';
 import { addPopulateOptions, type PopulateFlags, populateFrom } from './mkfs-populate.js';
@@ -22,6 +23,9 @@ interface MkfsFlags extends ImageOptions, PopulateFlags {
   dryRun?: boolean;
   quiet?: boolean;
   keep?: boolean;
+  partitionTable?: 'gpt';
+  partitionType?: string;
+  partitionLabel?: string;
 }
 
 const EXIT_OF: Record<MkfsRefusal, number> = {
@@ -62,7 +66,14 @@ export function register(program: Command): void {
     .option('-f, --force', 'overwrite a filesystem or partition table')
     .option('-N, --dry-run', 'print the geometry and write nothing')
     .option('-K, --keep', 'do not discard old contents')
-    .option('-q, --quiet', 'do not print the geometry');
+    .option('-q, --quiet', 'do not print the geometry')
+    .addOption(
+      new Option('--partition-table <kind>', 'make a disk image: a partition table, one partition')
+        .choices(['gpt'])
+        .conflicts(['offset', 'partition']),
+    )
+    .option('--partition-type <type>', 'its type: a GUID, linux, root-x86-64, usr-arm64, home, srv, var, ...')
+    .option('--partition-label <name>', 'its name; default the label');
   addPopulateOptions(command);
   addImageOptions(command);
   command.action(async (path: string, flags: MkfsFlags) => {
@@ -84,6 +95,7 @@ export function register(program: Command): void {
         keep: flags.keep,
         offset: flags.offset,
         partition: flags.partition,
+        table: tableOf(flags),
       };
       const { report, warnings } = await (populateFrom(path, options, flags, auto) ?? mkfs(path, options));
       for (const warning of warnings) process.stderr.write(`xfsimg: ${warning}\n`);
@@ -93,4 +105,11 @@ export function register(program: Command): void {
       throw error;
     }
   });
+}
+
+function tableOf(flags: MkfsFlags): TableOptions | undefined {
+  if (flags.partitionTable !== undefined) return { type: flags.partitionType, label: flags.partitionLabel };
+  if (flags.partitionType !== undefined || flags.partitionLabel !== undefined)
+    throw new CliError('--partition-type and --partition-label need --partition-table gpt', EXIT.USAGE);
+  return undefined;
 }

@@ -10,9 +10,17 @@ import { MAX_EXTENT_BLOCKS } from '../format/extent.js';
 import type { Geometry } from '../format/geometry.js';
 import { getU64, viewOf } from '../format/structure.js';
 import { SUPERBLOCK, XFS_SB_MAGIC } from '../format/superblock.js';
+import {
+  GPT_BYTES,
+  GPT_NAME_LENGTH,
+  type GptPlan,
+  PARTITION_TYPES,
+  planGpt,
+  writeGpt,
+} from '../image/gpt.js';
 import { imageInUse } from '../image/inuse.js';
 import { openSource } from '../image/open.js';
-import { FileSource, ImageError, type Source } from '../image/source.js';
+import { FileSource, ImageError, type Source, WindowSource } from '../image/source.js';
 import { badOption, MkfsError } from './error.js';
 import { NewFilesystem } from './filesystem.js';
 import { type Layout, planLayout } from './layout.js';
@@ -36,8 +44,17 @@ export interface MkfsOptions extends OptionValues {
   readonly offset?: number;
   /** Partition it goes into, from 1. */
   readonly partition?: number;
+  /** A new partition table with one partition, the filesystem's; sizes are then those of the whole image. */
+  readonly table?: TableOptions;
   /** Time of the first inodes; default SOURCE_DATE_EPOCH, else now, or 1970 if reproducible. */
   readonly time?: Timespec;
+}
+
+export interface TableOptions {
+  /** GUID as text, or a name of PARTITION_TYPES; default linux. */
+  readonly type?: string;
+  /** Name of the partition; default the filesystem's label. */
+  readonly label?: string;
 }
 
 export interface MkfsResult {
@@ -62,7 +79,8 @@ export async function mkfs(path: string, options: MkfsOptions): Promise<MkfsResu
   const values = await valuesOf(options);
   const base = chooseProfile(options.profile);
   const target = examine(path, values, options);
-  const layout = planLayout(values, base, target.bytes);
+  const table = options.table && { plan: planTable(values, target), ...checkTable(options.table) };
+  const layout = planLayout(values, base, table?.plan.size ?? target.bytes);
   checkHints(values, layout);
   const time = chooseTime(options);
   const label = Buffer.from(values.label ?? '');
@@ -76,8 +94,16 @@ export async function mkfs(path: string, options: MkfsOptions): Promise<MkfsResu
   try {
     if (target.exists && !options.force) refuseOverwrite(path, options);
     if (options.dryRun) return result;
-    const source = prepare(path, target, layout, options);
+    const whole = prepare(path, target, layout, options, table?.plan);
+    const source = table === undefined ? whole : new WindowSource(whole, table.plan.start, table.plan.size);
     try {
+      if (table !== undefined)
+        writeGpt(whole, table.plan, {
+          disk: derivedUuid(uuid, 'disk'),
+          partition: derivedUuid(uuid, 'partition'),
+          type: table.type,
+          name: table.label ?? values.label ?? '',
+        });
       filesystem.write(source);
     } catch (error) {
       // What was made here goes with the mkfs that failed.
@@ -95,7 +121,7 @@ export async function mkfs(path: string, options: MkfsOptions): Promise<MkfsResu
 
 /** The plain options among all, checked. Throws MkfsError. */
 export async function valuesOf(options: MkfsOptions): Promise<OptionValues> {
-  const { profile, force, dryRun, keep, reproducible, offset, partition, time, ...values } = options;
+  const { profile, force, dryRun, keep, reproducible, offset, partition, table, time, ...values } = options;
   // zod is loaded when a filesystem is made, not with the library.
   const { validateOptions } = await import('./schema.js');
   return validateOptions(values);
@@ -165,15 +191,21 @@ function refuseOverwrite(path: string, options: MkfsOptions): void {
 }
 
 /** Opens for writing and clears away what was there: a file whole, unless asked to keep it. */
-function prepare(path: string, target: Target, layout: Layout, options: MkfsOptions): Source {
+function prepare(
+  path: string,
+  target: Target,
+  layout: Layout,
+  options: MkfsOptions,
+  table: GptPlan | undefined,
+): Source {
   const windowed = options.offset !== undefined || options.partition !== undefined;
   if (!target.exists || (target.isFile && !windowed)) {
     const file = FileSource.open(path, target.exists ? 'r+' : 'wx+');
     try {
       const blank = !options.keep || file.size === 0;
       if (blank) file.truncate(0);
-      file.truncate(Math.max(target.bytes ?? 0, layout.dblocks * layout.blocksize));
-      if (!blank) wipe(file, layout);
+      file.truncate(Math.max(table?.bytes ?? target.bytes ?? 0, layout.dblocks * layout.blocksize));
+      if (!blank) wipe(table === undefined ? file : new WindowSource(file, table.start, table.size), layout);
       return file;
     } catch (error) {
       file.close();
@@ -183,7 +215,7 @@ function prepare(path: string, target: Target, layout: Layout, options: MkfsOpti
   }
   const source = openSource(path, { ...options, write: true });
   try {
-    wipe(source, layout);
+    wipe(table === undefined ? source : new WindowSource(source, table.start, table.size), layout);
   } catch (error) {
     source.close();
     throw error;
@@ -251,16 +283,42 @@ export function chooseTime(options: MkfsOptions): Timespec {
   return { sec: Math.floor(now / 1000), nsec: (now % 1000) * 1_000_000 };
 }
 
+/** Where the partition of a new table goes. Throws MkfsError. */
+function planTable(values: OptionValues, target: Target): GptPlan {
+  try {
+    return planGpt(target.bytes ?? (values.dataSize ?? 0) + GPT_BYTES);
+  } catch (error) {
+    throw badOption(`--partition-table: ${(error as Error).message}`);
+  }
+}
+
+function checkTable(o: TableOptions): { readonly type: string; readonly label: string | undefined } {
+  const named = o.type ?? 'linux';
+  const type = Object.hasOwn(PARTITION_TYPES, named) ? PARTITION_TYPES[named] : named.toLowerCase();
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(type) || /^[0-]+$/.test(type))
+    throw badOption(
+      `--partition-type ${named}: must be a GUID or one of ${Object.keys(PARTITION_TYPES).join(', ')}`,
+    );
+  if (o.label !== undefined && (o.label.length > GPT_NAME_LENGTH || o.label.includes('\0')))
+    throw badOption(`--partition-label: must be at most ${GPT_NAME_LENGTH} characters`);
+  return { type, label: o.label };
+}
+
+/** A GUID that follows from the filesystem's, for another thing. */
+const derivedUuid = (uuid: string, of: string): string =>
+  hashedUuid(createHash('sha256').update(`${uuid} ${of}`).digest());
+
 function chooseUuid(o: OptionValues, layout: Layout, label: Uint8Array, reproducible: boolean): string {
   if (o.uuid !== undefined) return o.uuid.toLowerCase();
   if (!reproducible) return randomUUID();
   const { warnings: _, ...shape } = layout;
-  const hash = createHash('sha256').update(JSON.stringify(shape)).update(label).digest();
+  return hashedUuid(createHash('sha256').update(JSON.stringify(shape)).update(label).digest());
+}
+
+/** A UUID of the first 16 bytes of a hash. */
+export function hashedUuid(hash: Buffer): string {
   // Version 8 (made by the application's own rule), variant 1.
   hash[6] = (hash[6] & 0x0f) | 0x80;
   hash[8] = (hash[8] & 0x3f) | 0x80;
-  const hex = hash.toString('hex');
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join(
-    '-',
-  );
+  return hash.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }

@@ -2,9 +2,18 @@
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, unlinkSync } from 'node:fs';
 import { isTarHeader, TAR_BLOCK } from '../../format/tar.js';
+import { GPT_BYTES } from '../../image/gpt.js';
 import { openSource } from '../../image/open.js';
 import { badOption, MkfsError } from '../error.js';
-import { chooseProfile, chooseTime, type MkfsOptions, type MkfsResult, mkfs, valuesOf } from '../mkfs.js';
+import {
+  chooseProfile,
+  chooseTime,
+  hashedUuid,
+  type MkfsOptions,
+  type MkfsResult,
+  mkfs,
+  valuesOf,
+} from '../mkfs.js';
 import { openDirectory } from './directory.js';
 import { type PopulateOptions, type PopulateStats, populate } from './populate.js';
 import { openProto } from './proto.js';
@@ -74,14 +83,15 @@ export async function fill(
     throw badOption('--size auto: another size is given too');
   const values = await valuesOf(options);
   const profile = chooseProfile(options.profile);
+  const around = options.table === undefined ? 0 : GPT_BYTES;
   let saved = 0;
   if (make.dedupe !== undefined) {
     // How much is shared is only known once it has been.
-    const size = smallestSize(source, values, profile, make.auto, 0);
+    const size = smallestSize(source, values, profile, make.auto, 0) + around;
     saved = (await once(path, { ...options, size }, populateOptions, make, source)).stats.sharedBlocks;
     options = { ...options, force: true };
   }
-  let size = smallestSize(source, values, profile, make.auto, saved);
+  let size = smallestSize(source, values, profile, make.auto, saved) + around;
   for (let attempt = 1; ; attempt++) {
     try {
       return await once(path, { ...options, size }, populateOptions, make, source);
@@ -103,7 +113,8 @@ async function once(
   const isNew = !existsSync(path);
   const result = await mkfs(path, options);
   try {
-    const image = openSource(path, { ...options, write: true });
+    const partition = options.table === undefined ? options.partition : 1;
+    const image = openSource(path, { offset: options.offset, partition, write: true });
     try {
       return { ...result, stats: populate(image, source, populateOptions) };
     } finally {
@@ -178,9 +189,5 @@ function treeUuid(tree: SourceTree, options: MkfsOptions): string {
     hash.update(bytes).update(tree.name(i));
     for (let k = first[i]; k < first[i + 1]; k++) stack.push(order[k]);
   }
-  const h = hash.digest();
-  // Version 8 (made by the application's own rule), variant 1.
-  h[6] = (h[6] & 0x0f) | 0x80;
-  h[8] = (h[8] & 0x3f) | 0x80;
-  return h.toString('hex', 0, 16).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  return hashedUuid(hash.digest());
 }
