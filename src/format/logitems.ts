@@ -204,7 +204,7 @@ export const logDinodeIsBigtime = (v: DataView, base: number, littleEndian: bool
 
 /**
  * Converts between a logged core and the on-disk one, either way (it is its own inverse): reads DINODE_SIZE
- * bytes of `from` and writes them to `into` at `at`. `bigtime` as the core's own flags2 say. The core's lsn,
+ * bytes of `from`, those from `fromAt` on, and writes them to `into` at `at`. `bigtime` as the core's own flags2 say. The core's lsn,
  * crc and next_unlinked are not for replay: the caller keeps those of the inode on disk.
  */
 export function swapDinode(
@@ -213,11 +213,12 @@ export function swapDinode(
   at: number,
   littleEndian: boolean,
   bigtime: boolean,
+  fromAt = 0,
 ): void {
-  into.set(from.subarray(0, DINODE_SIZE), at);
+  into.set(from.subarray(fromAt, fromAt + DINODE_SIZE), at);
   if (!littleEndian) return;
   for (const [offset, width] of bigtime ? SWAPS.bigtime : SWAPS.legacy)
-    for (let i = 0; i < width; i++) into[at + offset + i] = from[offset + width - 1 - i];
+    for (let i = 0; i < width; i++) into[at + offset + i] = from[fromAt + offset + width - 1 - i];
 }
 
 // ---- quota

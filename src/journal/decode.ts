@@ -18,7 +18,15 @@ import {
   XFS_TRANS_HEADER_MAGIC,
   XLOG_FMT,
 } from '../format/log.js';
-import { LI_NAME, LOG_ITEM, MAX_REGIONS } from '../format/logitems.js';
+import {
+  BLF,
+  BUF_LOG_FORMAT,
+  BUF_LOG_FORMAT_HEAD,
+  LI,
+  LI_NAME,
+  LOG_ITEM,
+  MAX_REGIONS,
+} from '../format/logitems.js';
 import { viewOf } from '../format/structure.js';
 import { LogReader } from './device.js';
 import { LogError } from './error.js';
@@ -34,30 +42,154 @@ const MAX_OPEN_REGIONS = 2 ** 20;
 /** Once a transaction is this many records old its regions are copied, so that the chunks can go. */
 const COMPACT_RECORDS = 512;
 
-/** A log item: what one transaction says of one buffer, inode, intent... */
+/**
+ * A log item: what one transaction says of one buffer, inode, intent... Its regions, the format structure
+ * first, are places in one piece of memory: the record they were logged in or, where they came in several
+ * records, memory of the item's own. Nothing is made per region.
+ */
 export class LogItem {
   /** One of LI, unless the log is corrupt. */
   readonly type: number;
   /** Regions the item says it has. */
   readonly size: number;
-  /** The format structure first. */
-  readonly regions: Uint8Array[] = [];
   /** Byte order of the format structure and of logged inode cores. */
   readonly littleEndian: boolean;
-  #view: DataView | undefined;
+  /** What the regions lie in. */
+  memory: Uint8Array = NO_MEMORY;
+  data: DataView = NO_DATA;
+  /** Regions there are. */
+  count = 0;
+  /** Start and length of each region, two numbers a region, from `#first` on; shared by a transaction's items. */
+  #spans: Spans;
+  #first: number;
+  /** Bytes of its own memory in use; -1 while its regions lie in a record. */
+  #own = -1;
 
-  constructor(type: number, size: number, littleEndian: boolean) {
+  constructor(type: number, size: number, littleEndian: boolean, spans: Spans = new Spans()) {
     this.type = type;
     this.size = size;
     this.littleEndian = littleEndian;
+    this.#spans = spans;
+    this.#first = spans.used;
+  }
+
+  /** Where region `i` begins in `memory`, and its length. */
+  start(i: number): number {
+    return this.#spans.at[this.#first + 2 * i];
+  }
+  length(i: number): number {
+    return this.#spans.at[this.#first + 2 * i + 1];
+  }
+
+  /** Region `i`; undefined where there is none. */
+  region(i: number): Uint8Array | undefined {
+    return i < this.count ? this.memory.subarray(this.start(i), this.start(i) + this.length(i)) : undefined;
+  }
+
+  get regions(): Uint8Array[] {
+    return Array.from({ length: this.count }, (_, i) => this.region(i)!);
   }
 
   /** The format structure. */
   get view(): DataView {
-    this.#view ??= viewOf(this.regions[0]);
-    return this.#view;
+    return viewOf(this.region(0)!);
+  }
+  /** Numbers of the format structure. The item has passed itemFault, or is known to be long enough. */
+  u16(at: number): number {
+    return this.data.getUint16(this.#spans.at[this.#first] + at, this.littleEndian);
+  }
+  u32(at: number): number {
+    return this.data.getUint32(this.#spans.at[this.#first] + at, this.littleEndian);
+  }
+  i32(at: number): number {
+    return this.data.getInt32(this.#spans.at[this.#first] + at, this.littleEndian);
+  }
+
+  /** Adds a region. To be called for the newest item of those that share their spans. */
+  add(memory: Uint8Array, data: DataView, at: number, length: number): void {
+    if (this.count === 0) {
+      this.memory = memory;
+      this.data = data;
+    } else if (this.memory !== memory) {
+      const to = this.#room(length);
+      this.memory.set(memory.subarray(at, at + length), to);
+      this.#spans.push(to, length);
+      this.count++;
+      return;
+    }
+    this.#spans.push(at, length);
+    this.count++;
+  }
+
+  /** Makes the last region longer: its beginning was in a record before. */
+  extend(more: Uint8Array): void {
+    const to = this.#room(more.length);
+    this.memory.set(more, to);
+    this.#spans.at[this.#first + 2 * this.count - 1] += more.length;
+  }
+
+  /** Copies the regions into memory of the item's own, with `spare` bytes of room behind them. */
+  keep(spare = 0): void {
+    if (this.#own >= 0) return;
+    let bytes = 0;
+    for (let i = 0; i < this.count; i++) bytes += this.length(i);
+    const own = new Uint8Array(bytes + spare);
+    const spans = this.#spans.at;
+    let to = 0;
+    for (let i = 0, at = this.#first; i < this.count; i++, at += 2) {
+      own.set(this.memory.subarray(spans[at], spans[at] + spans[at + 1]), to);
+      spans[at] = to;
+      to += spans[at + 1];
+    }
+    this.#own = bytes;
+    this.memory = own;
+    this.data = viewOf(own);
+  }
+
+  /** Takes `length` bytes at the end of the item's own memory. Returns where. */
+  #room(length: number): number {
+    this.keep(length);
+    const at = this.#own;
+    if (at + length > this.memory.length) {
+      const larger = new Uint8Array(2 * (at + length));
+      larger.set(this.memory);
+      this.memory = larger;
+      this.data = viewOf(larger);
+    }
+    this.#own = at + length;
+    return at;
+  }
+
+  /** An item of these regions; `size`: how many it says it has. */
+  static of(
+    type: number,
+    littleEndian: boolean,
+    regions: readonly Uint8Array[],
+    size = regions.length,
+  ): LogItem {
+    const item = new LogItem(type, size, littleEndian);
+    for (const region of regions) item.add(region, viewOf(region), 0, region.length);
+    return item;
   }
 }
+
+/** Pairs of numbers, as many as come. */
+class Spans {
+  at = new Int32Array(16);
+  used = 0;
+
+  push(start: number, length: number): void {
+    if (this.used + 2 > this.at.length) {
+      const larger = new Int32Array(2 * this.at.length);
+      larger.set(this.at);
+      this.at = larger;
+    }
+    this.at[this.used++] = start;
+    this.at[this.used++] = length;
+  }
+}
+const NO_MEMORY = new Uint8Array(0);
+const NO_DATA = viewOf(NO_MEMORY);
 
 export interface LogTransaction {
   readonly tid: number;
@@ -69,6 +201,13 @@ export interface LogTransaction {
   readonly items: readonly LogItem[];
   /** Bytes of all regions. */
   readonly bytes: number;
+}
+
+/** Whether a format structure is that of a cancelled buffer, or so short that it cannot be told yet. */
+function isCancel(view: DataView, at: number, length: number, littleEndian: boolean): boolean {
+  if (view.getUint16(at + LOG_ITEM.at.type, littleEndian) !== LI.BUF) return false;
+  if (length < BUF_LOG_FORMAT_HEAD) return true;
+  return (view.getUint16(at + BUF_LOG_FORMAT.at.flags, littleEndian) & BLF.CANCEL) !== 0;
 }
 
 /** A transaction that has started and not yet committed. */
@@ -83,9 +222,12 @@ class OpenTransaction {
   started = false;
   bytes = 0;
   regions = 0;
-  /** Memory with room to grow, where the last region has been added to. */
-  tail: Uint8Array | undefined;
-  /** Records since it started or was last compacted, and items whose regions are its own memory. */
+  readonly spans = new Spans();
+  /** The item regions are added to; undefined before the first and while one is passed over. */
+  item: LogItem | undefined;
+  /** Regions the item still lacks. */
+  left = 0;
+  /** Records since it started or was last compacted, and items that have memory of their own since. */
   age = 0;
   compacted = 0;
 
@@ -98,13 +240,8 @@ class OpenTransaction {
 
   /** Copies the regions; nothing before `chunk` is needed then. */
   compact(chunk: number): void {
-    // The last item may still grow, and is looked at again next time.
-    for (let i = this.compacted; i < this.items.length; i++) {
-      const { regions } = this.items[i];
-      for (let r = 0; r < regions.length; r++)
-        if (regions[r].byteLength < regions[r].buffer.byteLength) regions[r] = regions[r].slice();
-    }
-    this.compacted = Math.max(0, this.items.length - 1);
+    for (let i = this.compacted; i < this.items.length; i++) this.items[i].keep();
+    this.compacted = this.items.length;
     this.age = 0;
     this.chunk = chunk;
   }
@@ -114,6 +251,12 @@ export class LogDecoder {
   readonly #open = new Map<number, OpenTransaction>();
   #openBytes = 0;
   #openRegions = 0;
+  readonly #cancelsOnly: boolean;
+
+  /** `cancelsOnly`: buffer items that cancel are all that is asked for; others are passed over, unchecked. */
+  constructor(options: { cancelsOnly?: boolean } = {}) {
+    this.#cancelsOnly = options.cancelsOnly ?? false;
+  }
 
   /** Transactions that have started and not committed. */
   get openTransactions(): number {
@@ -159,7 +302,7 @@ export class LogDecoder {
       }
       let flags = opFlags & ~LOG_OP.END;
       if ((flags & LOG_OP.WAS_CONT) !== 0) flags &= ~LOG_OP.CONTINUE;
-      if (flags === 0 || flags === LOG_OP.CONTINUE) this.#add(open, view, at, length, bad);
+      if (flags === 0 || flags === LOG_OP.CONTINUE) this.#add(open, data, view, at, length, bad);
       else if (flags === LOG_OP.WAS_CONT) this.#append(open, data, at, length, bad);
       else if (flags === LOG_OP.COMMIT) {
         this.#forget(open);
@@ -198,6 +341,7 @@ export class LogDecoder {
   /** A new region, or the first part of one. */
   #add(
     open: OpenTransaction,
+    data: Uint8Array,
     view: DataView,
     at: number,
     length: number,
@@ -213,18 +357,21 @@ export class LogDecoder {
       open.started = length === TRANSACTION_HEADER_SIZE;
       return;
     }
-    const region = new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset + at, length);
-    let item = open.items.length === 0 ? undefined : open.items[open.items.length - 1];
-    if (item === undefined || item.regions.length === item.size) {
+    if (open.left === 0) {
       if (length < LOG_ITEM.size) throw bad(`a log item of ${length} bytes`);
       const type = view.getUint16(at + LOG_ITEM.at.type, open.littleEndian);
       const size = view.getUint16(at + LOG_ITEM.at.size, open.littleEndian);
       if (size === 0 || size > MAX_REGIONS)
         throw bad(`a log item of ${size} regions, expected 1 to ${MAX_REGIONS}`);
-      item = new LogItem(type, size, open.littleEndian);
-      open.items.push(item);
+      open.left = size;
+      open.item = undefined;
+      if (!this.#cancelsOnly || isCancel(view, at, length, open.littleEndian)) {
+        open.item = new LogItem(type, size, open.littleEndian, open.spans);
+        open.items.push(open.item);
+      }
     }
-    item.regions.push(region);
+    open.left--;
+    open.item?.add(data, view, at, length);
     open.regions++;
     if (++this.#openRegions > MAX_OPEN_REGIONS)
       throw bad(`uncommitted transactions hold more than ${MAX_OPEN_REGIONS} regions`);
@@ -245,17 +392,8 @@ export class LogDecoder {
       open.started = true;
       return;
     }
-    const item = open.items.length === 0 ? undefined : open.items[open.items.length - 1];
-    if (item === undefined) throw bad('the rest of a region whose beginning is missing');
-    const last = item.regions.length - 1;
-    const before = item.regions[last];
-    const total = before.length + length;
-    if (open.tail === undefined || before.buffer !== open.tail.buffer || total > open.tail.length) {
-      open.tail = new Uint8Array(2 * total);
-      open.tail.set(before);
-    }
-    open.tail.set(data.subarray(at, at + length), before.length);
-    item.regions[last] = open.tail.subarray(0, total);
+    if (open.regions === 0) throw bad('the rest of a region whose beginning is missing');
+    open.item?.extend(data.subarray(at, at + length));
     this.#grow(open, length, bad);
   }
 }

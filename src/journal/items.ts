@@ -48,10 +48,9 @@ export const i64Of = (v: DataView, at: number, littleEndian: boolean): number =>
 export function itemFault(item: LogItem): string | undefined {
   const name = LI_NAME[item.type];
   if (name === undefined) return `unknown log item type 0x${item.type.toString(16)}`;
-  const { length } = item.regions[0];
+  const length = item.length(0);
   if (length < itemMinSize(item.type)) return `${name} item of ${length} bytes`;
-  if (item.regions.length < item.size)
-    return `${name} item has ${item.regions.length} of its ${item.size} regions`;
+  if (item.count < item.size) return `${name} item has ${item.count} of its ${item.size} regions`;
   switch (item.type) {
     case LI.BUF:
       return bufFault(item);
@@ -84,7 +83,7 @@ export function itemFault(item: LogItem): string | undefined {
 
 function intentFault(item: LogItem, name: string, size: number): string | undefined {
   const count = intentExtents(item);
-  const { length } = item.regions[0];
+  const length = item.length(0);
   if (item.type === LI.BUI && count !== 1) return `BUI item of ${count} extents, expected 1`;
   return length === INTENT_HEAD.size + count * size
     ? undefined
@@ -92,44 +91,44 @@ function intentFault(item: LogItem, name: string, size: number): string | undefi
 }
 
 function bufFault(item: LogItem): string | undefined {
-  const words = item.view.getUint32(BUF.map_size, item.littleEndian);
-  if (item.view.byteLength < BUF_LOG_FORMAT_HEAD + words * 4)
-    return `BUF item of ${item.view.byteLength} bytes for a map of ${words} words`;
+  const words = item.u32(BUF.map_size);
+  if (item.length(0) < BUF_LOG_FORMAT_HEAD + words * 4)
+    return `BUF item of ${item.length(0)} bytes for a map of ${words} words`;
   if ((bufFlags(item) & BLF.CANCEL) !== 0) return undefined;
   const size = bufBytes(item);
   let end = 0;
   for (checking.start(item); checking.next(); ) end = checking.offset + checking.length;
-  if (checking.regions !== item.regions.length - 1)
-    return `BUF item with ${item.regions.length - 1} data regions and ${checking.regions} in its map`;
+  if (checking.regions !== item.count - 1)
+    return `BUF item with ${item.count - 1} data regions and ${checking.regions} in its map`;
   return end <= size ? undefined : `BUF item that changes bytes up to ${end} of a buffer of ${size}`;
 }
 
 function inodeFault(item: LogItem): string | undefined {
-  const { length } = item.regions[0];
+  const length = item.length(0);
   if (length !== INODE_LOG_FORMAT.size && length !== INODE_LOG_FORMAT_32.size)
     return `INODE item of ${length} bytes`;
   if (item.size < 2) return 'INODE item without a core';
-  if (item.regions[1].length < DINODE_SIZE)
-    return `INODE item with a core of ${item.regions[1].length} bytes`;
+  if (item.count < 2 || item.length(1) < DINODE_SIZE)
+    return `INODE item with a core of ${item.count < 2 ? 0 : item.length(1)} bytes`;
   const fields = inodeFields(item);
   const forks = ((fields & ILOG_DFORK) !== 0 ? 1 : 0) + ((fields & ILOG_AFORK) !== 0 ? 1 : 0);
-  return item.regions.length >= 2 + forks
+  return item.count >= 2 + forks
     ? undefined
-    : `INODE item with ${item.regions.length} regions for fields 0x${fields.toString(16)}`;
+    : `INODE item with ${item.count} regions for fields 0x${fields.toString(16)}`;
 }
 
 function attriFault(item: LogItem): string | undefined {
   const le = item.littleEndian;
-  const op = item.view.getUint32(ATTRI_LOG_FORMAT.at.op_flags, le) & EXTENT_OP_MASK;
+  const op = item.u32(ATTRI_LOG_FORMAT.at.op_flags) & EXTENT_OP_MASK;
   if (op < ATTRI_OP.SET || op > ATTRI_OP.PPTR_REPLACE) return `ATTRI item with operation ${op}`;
-  const [name, newName] = attriNameLengths(item.view, 0, le);
-  const value = item.view.getUint32(ATTRI_LOG_FORMAT.at.value_len, le);
+  const [name, newName] = attriNameLengths(item.data, item.start(0), le);
+  const value = item.u32(ATTRI_LOG_FORMAT.at.value_len);
   let next = 1;
   for (const length of [name, newName, value, newName > 0 ? value : 0]) {
     if (length === 0) continue;
-    const region = item.regions[next++];
-    if (region === undefined) return `ATTRI item with ${item.regions.length} regions`;
-    if (region.length < length) return `ATTRI item with ${region.length} bytes where ${length} are announced`;
+    if (next >= item.count) return `ATTRI item with ${item.count} regions`;
+    const logged = item.length(next++);
+    if (logged < length) return `ATTRI item with ${logged} bytes where ${length} are announced`;
   }
   return undefined;
 }
@@ -137,16 +136,17 @@ function attriFault(item: LogItem): string | undefined {
 // ---- buffers
 
 /** BLF bits, and BLFT above BLFT_SHIFT. */
-export const bufFlags = (item: LogItem): number => item.view.getUint16(BUF.flags, item.littleEndian);
+export const bufFlags = (item: LogItem): number => item.u16(BUF.flags);
 /** Start of the buffer in 512-byte blocks of the device. */
-export const bufBlkno = (item: LogItem): number => i64Of(item.view, BUF.blkno, item.littleEndian);
-export const bufBytes = (item: LogItem): number => item.view.getUint16(BUF.len, item.littleEndian) * 512;
+export const bufBlkno = (item: LogItem): number =>
+  i64Of(item.data, item.start(0) + BUF.blkno, item.littleEndian);
+export const bufBytes = (item: LogItem): number => item.u16(BUF.len) * 512;
 export const bufIsCancelled = (item: LogItem): boolean => (bufFlags(item) & BLF.CANCEL) !== 0;
 
 /**
  * Steps over the logged parts of a buffer, in order, without making anything:
  *
- *     for (chunks.start(item); chunks.next(); ) ... chunks.offset, chunks.length, chunks.region
+ *     for (chunks.start(item); chunks.next(); ) ... chunks.offset, chunks.length, chunks.memory, chunks.at
  *
  * A run of set bits may be logged as several regions; a region may be longer than what its bits say.
  */
@@ -154,24 +154,30 @@ export class BufChunks {
   /** Byte position in the buffer, and number of bytes: a multiple of 128. */
   offset = 0;
   length = 0;
-  /** Its first `length` bytes are what stands at `offset`. */
-  region: Uint8Array = EMPTY;
-  #view: DataView = NO_VIEW;
-  #regions: readonly Uint8Array[] = [];
+  /** What stands there: `length` bytes of `memory` from `at` on. */
+  memory: Uint8Array = EMPTY;
+  at = 0;
+  #item: LogItem | undefined;
+  #data: DataView = NO_VIEW;
+  /** Where the map begins. */
+  #map = 0;
   #littleEndian = true;
   #bit = 0;
   #bits = 0;
   #region = 1;
+  #regions = 0;
 
   start(item: LogItem): void {
-    const v = item.view;
-    const words = v.getUint32(BUF.map_size, item.littleEndian);
-    this.#view = v;
-    this.#regions = item.regions;
+    const words = item.u32(BUF.map_size);
+    this.#item = item;
+    this.#data = item.data;
+    this.memory = item.memory;
+    this.#map = item.start(0) + BUF_LOG_FORMAT_HEAD;
     this.#littleEndian = item.littleEndian;
     this.#bit = 0;
-    this.#bits = Math.min(words, (v.byteLength - BUF_LOG_FORMAT_HEAD) >>> 2) * 32;
+    this.#bits = Math.min(words, (item.length(0) - BUF_LOG_FORMAT_HEAD) >>> 2) * 32;
     this.#region = 1;
+    this.#regions = item.count;
   }
 
   /** How many data regions have been stepped over. */
@@ -180,14 +186,15 @@ export class BufChunks {
   }
 
   next(): boolean {
-    const v = this.#view;
+    const v = this.#data;
+    const map = this.#map;
     const le = this.#littleEndian;
     const bits = this.#bits;
     let bit = this.#bit;
     let word = 0;
     for (;;) {
-      if (bit >= bits || this.#region >= this.#regions.length) return false;
-      word = v.getUint32(BUF_LOG_FORMAT_HEAD + (bit >>> 5) * 4, le) >>> (bit & 31);
+      if (bit >= bits || this.#region >= this.#regions) return false;
+      word = v.getUint32(map + (bit >>> 5) * 4, le) >>> (bit & 31);
       if (word !== 0) break;
       bit = (bit | 31) + 1;
     }
@@ -195,18 +202,17 @@ export class BufChunks {
       word >>>= 1;
       bit++;
     }
-    const region = this.#regions[this.#region];
+    const item = this.#item!;
     // A region of less than a chunk says nothing that could be replayed.
-    const last = Math.min(bits, bit + (region.length >>> 7));
+    const last = Math.min(bits, bit + (item.length(this.#region) >>> 7));
     if (last === bit) return false;
     let end = bit + 1;
-    while (end < last && ((v.getUint32(BUF_LOG_FORMAT_HEAD + (end >>> 5) * 4, le) >>> (end & 31)) & 1) !== 0)
-      end++;
+    while (end < last && ((v.getUint32(map + (end >>> 5) * 4, le) >>> (end & 31)) & 1) !== 0) end++;
+    this.at = item.start(this.#region);
     this.#region++;
     this.#bit = end;
     this.offset = bit * BLF_CHUNK;
     this.length = (end - bit) * BLF_CHUNK;
-    this.region = region;
     return true;
   }
 }
@@ -217,9 +223,9 @@ const NO_VIEW = new DataView(EMPTY.buffer);
 export function applyBuf(item: LogItem, into: Uint8Array): void {
   const chunks = new BufChunks();
   for (chunks.start(item); chunks.next(); ) {
-    const { offset, length, region } = chunks;
+    const { offset, length, memory, at } = chunks;
     const fits = Math.min(length, into.length - offset);
-    if (fits > 0) into.set(fits === region.length ? region : region.subarray(0, fits), offset);
+    if (fits > 0) into.set(memory.subarray(at, at + fits), offset);
   }
 }
 
@@ -228,35 +234,31 @@ const checking = new BufChunks();
 // ---- inodes
 
 /** ILOG bits. */
-export const inodeFields = (item: LogItem): number =>
-  item.view.getUint32(INODE_LOG_FORMAT.at.fields, item.littleEndian);
+export const inodeFields = (item: LogItem): number => item.u32(INODE_LOG_FORMAT.at.fields);
 export const inodeIno = (item: LogItem): number =>
-  u64Of(item.view, inodeLogFormat(item.view.byteLength).at.ino, item.littleEndian);
+  u64Of(item.data, item.start(0) + inodeLogFormat(item.length(0)).at.ino, item.littleEndian);
 /** The logged core, in the item's byte order. */
-export const inodeCore = (item: LogItem): Uint8Array => item.regions[1];
+export const inodeCore = (item: LogItem): Uint8Array => item.region(1)!;
 /** The region of the data fork: data, extents or btree root as `fields` says; undefined where not logged. */
 export const inodeDataFork = (item: LogItem): Uint8Array | undefined =>
-  (inodeFields(item) & ILOG_DFORK) !== 0 ? item.regions[2] : undefined;
+  (inodeFields(item) & ILOG_DFORK) !== 0 ? item.region(2) : undefined;
 export const inodeAttrFork = (item: LogItem): Uint8Array | undefined => {
   const fields = inodeFields(item);
   if ((fields & ILOG_AFORK) === 0) return undefined;
-  return item.regions[(fields & ILOG_DFORK) !== 0 ? 3 : 2];
+  return item.region((fields & ILOG_DFORK) !== 0 ? 3 : 2);
 };
 /** The device number of a device inode, where `fields` has DEV. */
 export const inodeRdev = (item: LogItem): number =>
-  (inodeFields(item) & ILOG.DEV) === 0
-    ? 0
-    : item.view.getUint32(inodeLogFormat(item.view.byteLength).at.u, item.littleEndian);
+  (inodeFields(item) & ILOG.DEV) === 0 ? 0 : item.u32(inodeLogFormat(item.length(0)).at.u);
 
 // ---- intents
 
 /** The id that ties an intent to its done-item; of a done-item that of its intent. As a key for maps. */
 export const intentId = (item: LogItem): bigint =>
-  item.view.getBigUint64(INTENT_HEAD.at.id, item.littleEndian);
+  item.data.getBigUint64(item.start(0) + INTENT_HEAD.at.id, item.littleEndian);
 export const isDone = (type: number): boolean => INTENT_OF[type] !== undefined;
 /** The number of extents an intent announces (1 for those that have no array). */
-export const intentExtents = (item: LogItem): number =>
-  item.view.getUint32(INTENT_HEAD.at.nextents, item.littleEndian);
+export const intentExtents = (item: LogItem): number => item.u32(INTENT_HEAD.at.nextents);
 
 export interface FreeExtent {
   /** fsblock. */
@@ -352,7 +354,7 @@ export function attrIntent(item: LogItem): AttrIntent {
   const valueLength = v.getUint32(at.value_len, le);
   let next = 1;
   const take = (length: number): Uint8Array =>
-    length === 0 ? new Uint8Array(0) : item.regions[next++].subarray(0, length);
+    length === 0 ? new Uint8Array(0) : item.region(next++)!.subarray(0, length);
   const name = take(nameLength);
   const newName = take(newNameLength);
   const value = take(valueLength);

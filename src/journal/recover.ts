@@ -11,8 +11,8 @@
  */
 import { isAgRange } from '../format/geometry.js';
 import { compareLsn, type Lsn } from '../format/log.js';
-import { BLF, BUF_LOG_FORMAT, DONE_OF, INTENT_OF, LI } from '../format/logitems.js';
-import { committedTransactions, LogItem, type LogTransaction } from './decode.js';
+import { BLF, BUF_LOG_FORMAT, LI } from '../format/logitems.js';
+import { committedTransactions, LogDecoder, type LogItem, type LogTransaction } from './decode.js';
 import { LogError } from './error.js';
 import { bufBlkno, bufBytes, bufFlags } from './items.js';
 import { BufferReplay, type GuardedBlock } from './recoverbuffer.js';
@@ -65,19 +65,7 @@ export class CancelTable {
   }
 }
 
-/** The intents and done-items of a transaction, in memory of their own: the log's is used again. */
-function intentsOf(transaction: LogTransaction): LogItem[] {
-  const out: LogItem[] = [];
-  for (const item of transaction.items) {
-    if (DONE_OF[item.type] === undefined && INTENT_OF[item.type] === undefined) continue;
-    const copy = new LogItem(item.type, item.size, item.littleEndian);
-    for (const region of item.regions) copy.regions.push(region.slice());
-    out.push(copy);
-  }
-  return out;
-}
-
-const bufBlocks = (item: LogItem): number => item.view.getUint16(BUF_LOG_FORMAT.at.len, item.littleEndian);
+const bufBlocks = (item: LogItem): number => item.u16(BUF_LOG_FORMAT.at.len);
 
 /**
  * Replays the log into memory. Throws LogError where any of it cannot be believed; the image has not been
@@ -89,7 +77,8 @@ export function redoLog(state: LogState): RedoResult {
   const set = new RecoverySet(device.source);
   const cancels = new CancelTable();
   const counts = { transactions: 0, replayed: 0, newer: 0, cancelled: 0, quota: 0 };
-  for (const transaction of committedTransactions(state, { transient: true }))
+  const decoder = new LogDecoder({ cancelsOnly: true });
+  for (const transaction of committedTransactions(state, { transient: true, decoder }))
     for (const item of transaction.items)
       if (item.type === LI.BUF && (bufFlags(item) & BLF.CANCEL) !== 0)
         cancels.add(bufBlkno(item), bufBlocks(item));
@@ -105,7 +94,7 @@ export function redoLog(state: LogState): RedoResult {
       buffers.settle();
       current = transaction.lsn;
     }
-    tracker.add({ ...transaction, items: intentsOf(transaction) });
+    tracker.add(transaction);
     replay(transaction, current);
   }
   buffers.settle();

@@ -80,8 +80,8 @@ export class BufferReplay {
     const type = blftOf(bufFlags(item));
     const chunks = this.#chunks;
     for (chunks.start(item); chunks.next(); ) {
-      const { offset: at, length: count, region } = chunks;
-      this.#set.write(offset + at, count === region.length ? region : region.subarray(0, count));
+      const { offset: at, length: count } = chunks;
+      this.#set.put(offset + at, chunks.memory, chunks.at, count);
       if (type === BLFT.DINO) this.#addInodes(offset, at, count);
     }
     if (type === BLFT.DINO) return true;
@@ -157,11 +157,11 @@ export class BufferReplay {
     const field = DINODE.at.next_unlinked;
     const chunks = this.#chunks;
     for (chunks.start(item); chunks.next(); ) {
-      const { offset: at, length: count, region } = chunks;
+      const { offset: at, length: count } = chunks;
       const from = Math.max(0, Math.ceil((at - field) / inodesize));
       for (let base = from * inodesize; base < length && base + field < at + count; base += inodesize) {
-        const inside = base + field - at;
-        this.#pointer.set(region.subarray(inside, inside + 4));
+        const inside = chunks.at + base + field - at;
+        this.#pointer.set(chunks.memory.subarray(inside, inside + 4));
         if (this.#pointer.every((b) => b === 0))
           throw bad(`an inode buffer at block ${offset / 512} with a next_unlinked pointer of 0`);
         this.#set.write(offset + base + field, this.#pointer);
@@ -175,7 +175,7 @@ export class BufferReplay {
     this.#set.read(offset, inode);
     if (viewOf(inode).getUint16(DINODE.at.magic) !== XFS_DINODE_MAGIC) return;
     sealCrc(inode, DINODE.at.crc);
-    this.#set.write(offset + DINODE.at.crc, inode.subarray(DINODE.at.crc, DINODE.at.crc + 4));
+    this.#set.put(offset + DINODE.at.crc, inode, DINODE.at.crc, 4);
     this.#set.head(offset);
   }
 
@@ -212,6 +212,6 @@ export class BufferReplay {
   }
 
   #put(offset: number, block: Uint8Array, at: number, count: number): void {
-    this.#set.write(offset + at, block.subarray(at, at + count));
+    this.#set.put(offset + at, block, at, count);
   }
 }

@@ -37,7 +37,7 @@ import {
 import { getU64, setU64, viewOf } from '../format/structure.js';
 import type { LogItem } from './decode.js';
 import type { LogError } from './error.js';
-import { i64Of, inodeAttrFork, inodeCore, inodeDataFork, inodeFields, inodeIno, inodeRdev } from './items.js';
+import { i64Of, inodeAttrFork, inodeDataFork, inodeFields, inodeIno, inodeRdev } from './items.js';
 import type { BufferReplay } from './recoverbuffer.js';
 import type { RecoverySet } from './recoverset.js';
 
@@ -72,14 +72,12 @@ export class InodeReplay {
     isCancelled: (blkno: number, blocks: number) => boolean,
     bad: Bad,
   ): 'replayed' | 'newer' | 'cancelled' {
-    const v = item.view;
-    const le = item.littleEndian;
-    const layout = inodeLogFormat(v.byteLength);
+    const layout = inodeLogFormat(item.length(0));
     const ino = inodeIno(item);
-    const blkno = i64Of(v, layout.at.blkno, le);
-    const blocks = v.getInt32(layout.at.len, le);
+    const blkno = i64Of(item.data, item.start(0) + layout.at.blkno, item.littleEndian);
+    const blocks = item.i32(layout.at.len);
     if (isCancelled(blkno, blocks)) return 'cancelled';
-    const boffset = v.getInt32(layout.at.boffset, le);
+    const boffset = item.i32(layout.at.boffset);
     const { inodesize } = this.#g;
     const offset = blkno * 512 + boffset;
     if (
@@ -116,15 +114,15 @@ export class InodeReplay {
   }
 
   #core(item: LogItem, ino: number, lsn: Lsn, bad: Bad): void {
-    const core = inodeCore(item);
-    const logged = viewOf(core);
-    const le = item.littleEndian;
-    if (logged.getUint16(AT.magic, le) !== XFS_DINODE_MAGIC)
+    const { data: logged, memory, littleEndian: le } = item;
+    const core = item.start(1);
+    if (logged.getUint16(core + AT.magic, le) !== XFS_DINODE_MAGIC)
       throw bad(`inode ${ino}: its log item does not hold an inode`);
-    if (core[AT.version] !== 3) throw bad(`inode ${ino}: logged as version ${core[AT.version]}, expected 3`);
+    const version = memory[core + AT.version];
+    if (version !== 3) throw bad(`inode ${ino}: logged as version ${version}, expected 3`);
     const disk = this.#view;
     this.#next.set(this.#disk.subarray(AT.next_unlinked, AT.next_unlinked + 4));
-    swapDinode(core, this.#disk, 0, le, logDinodeIsBigtime(logged, 0, le));
+    swapDinode(memory, this.#disk, 0, le, logDinodeIsBigtime(logged, core, le), core);
     // These are logged in other ways, or not at all.
     this.#disk.set(this.#next, AT.next_unlinked);
     writeLsn(disk, AT.lsn, lsn);
@@ -156,14 +154,16 @@ export class InodeReplay {
     const size = data ? dataForkSize(this.#view, 0, inodesize) : attrForkSize(this.#view, 0, inodesize);
     const fields = inodeFields(item) & (data ? ILOG_DFORK : ILOG_AFORK);
     const root = data ? ILOG.DBROOT : ILOG.ABROOT;
-    const bits = data ? [ILOG.DDATA, ILOG.DEXT, ILOG.DBROOT] : [ILOG.ADATA, ILOG.AEXT, ILOG.ABROOT];
-    if (!bits.some((bit) => bit === fields))
+    const bits: readonly number[] = data
+      ? [ILOG.DDATA, ILOG.DEXT, ILOG.DBROOT]
+      : [ILOG.ADATA, ILOG.AEXT, ILOG.ABROOT];
+    if (!bits.includes(fields))
       throw bad(
         `inode ${ino}: fields 0x${inodeFields(item).toString(16)} name two forms of its ${fork} fork`,
       );
     if (fields === root) this.#root(region, at, size, fork, ino, bad);
     else {
-      const length = item.view.getUint16(data ? SIZE_AT.dsize : SIZE_AT.asize, item.littleEndian);
+      const length = item.u16(data ? SIZE_AT.dsize : SIZE_AT.asize);
       if (length > size || length > region.length)
         throw bad(`inode ${ino}: ${length} bytes logged of a ${fork} fork of ${size}`);
       // Padding up to the next 4 bytes is logged and, where it fits, copied with the rest.

@@ -25,9 +25,10 @@ export class IntentTracker {
   add(transaction: LogTransaction): void {
     for (const item of transaction.items) {
       const { type } = item;
-      if (DONE_OF[type] !== undefined)
+      if (DONE_OF[type] !== undefined) {
+        item.keep();
         this.#open.set(`${type} ${intentId(item)}`, { lsn: transaction.lsn, tid: transaction.tid, item });
-      else if (INTENT_OF[type] !== undefined) this.#open.delete(`${INTENT_OF[type]} ${intentId(item)}`);
+      } else if (INTENT_OF[type] !== undefined) this.#open.delete(`${INTENT_OF[type]} ${intentId(item)}`);
     }
   }
 

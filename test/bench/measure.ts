@@ -17,13 +17,17 @@ export type Command = readonly string[];
 const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 const line = (command: Command): string => command.map(quote).join(' ');
 
-/** Best seconds of each command: other work on the machine only ever adds. */
-export function seconds(commands: readonly Command[], runs = 10): number[] {
+/**
+ * Best seconds of each command: other work on the machine only ever adds. `prepare`: a shell command before each
+ * run, outside the time.
+ */
+export function seconds(commands: readonly Command[], runs = 10, prepare?: string): number[] {
   if (spawnSync('hyperfine', ['--version']).status === 0) {
     const folder = mkdtempSync(join(tmpdir(), 'xfsimg-bench-'));
     try {
       const out = join(folder, 'times.json');
       const flags = ['-N', '--warmup', '2', '--runs', String(runs), '--export-json', out];
+      if (prepare !== undefined) flags.push('--prepare', `sh -c ${quote(prepare)}`);
       run('hyperfine', [...flags, ...commands.map(line)], { env });
       return JSON.parse(readFileSync(out, 'utf8')).results.map((r: { min: number }) => r.min);
     } finally {
@@ -33,6 +37,7 @@ export function seconds(commands: readonly Command[], runs = 10): number[] {
   const best = commands.map(() => Number.POSITIVE_INFINITY);
   for (let i = -2; i < runs; i++)
     commands.forEach(([program, ...args], c) => {
+      if (prepare !== undefined) run('sh', ['-c', prepare]);
       const from = performance.now();
       const { status, stderr } = spawnSync(program, args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
       if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr}`);

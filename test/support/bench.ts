@@ -1,6 +1,19 @@
-import { closeSync, constants, copyFileSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { withMount } from './mount.js';
+import { crash, logEnds, withMount } from './mount.js';
 import { openSite } from './populate/site.js';
 import { type MkfsOptions, mkfs } from './populate.js';
 
@@ -76,4 +89,59 @@ export function deepRefcount(image: string, options: DeepRefcountOptions = {}): 
     site.xfsio([...lines, 'close']);
     return image;
   });
+}
+
+/**
+ * A filesystem of 2 GiB with a log of 64 MiB that has wrapped, crashed at a moment when as much of it is to be
+ * replayed as Linux lets come together (it writes metadata back from three quarters on). The work is what
+ * unpacking, building and cleaning up does: directories, small files, attributes, renames, clones, unlinks.
+ * Returns the image path.
+ */
+export function fullLog(image: string, options: { mkfs?: MkfsOptions } = {}): string {
+  mkfs(image, { size: 2 * 2 ** 30, args: ['-m', 'rmapbt=1', '-l', 'size=64m'], ...options.mkfs });
+  const blocks = (64 * 2 ** 20) / 512;
+  // Every so often Linux writes all metadata back, and the log would have to be filled within that time.
+  const interval = '/proc/sys/fs/xfs/xfssyncd_centisecs';
+  const before = readFileSync(interval, 'utf8');
+  writeFileSync(interval, '720000');
+  try {
+    fillLog();
+  } finally {
+    writeFileSync(interval, before);
+  }
+  return image;
+
+  function fillLog(): void {
+    withMount(image, (root) => {
+      const data = Buffer.alloc(4096, 'data of a small file ');
+      const target = 'somewhere/'.repeat(100);
+      const inUse = (): number => {
+        const { head, cycle, tail, tailCycle } = logEnds(root);
+        return (cycle - tailCycle) * blocks + head - tail;
+      };
+      for (let dir = 0; ; dir++) {
+        const folder = join(root, `directory-${dir}`);
+        mkdirSync(folder);
+        for (let i = 0; i < 100; i++) {
+          const path = `${folder}/file-${i}-${'n'.repeat(i % 60)}`;
+          const fd = openSync(path, 'w', 0o644);
+          writeSync(fd, data, 0, 500 + ((i * 37) % 3000));
+          closeSync(fd);
+          symlinkSync(target, `${folder}/link-${i}`);
+          if (i % 5 === 4) renameSync(path, `${folder}/renamed-${i}`);
+          if (i % 10 === 9)
+            copyFileSync(`${folder}/renamed-4`, `${folder}/clone-${i}`, constants.COPYFILE_FICLONE_FORCE);
+        }
+        const old = join(root, `directory-${dir - 4}`);
+        if (dir % 3 === 2 && dir > 4) rmSync(old, { recursive: true });
+        if (dir % 3 === 1) {
+          const fd = openSync(`${folder}/renamed-4`, 'r+');
+          fsyncSync(fd);
+          closeSync(fd);
+        }
+        if (inUse() >= 0.7 * blocks) break;
+      }
+      crash(root, { flushlog: true });
+    });
+  }
 }

@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { LoadOrder } from './load.js';
-import { crash, mount, unmount, withMount } from './mount.js';
+import { crash, logEnds, mount, unmount, withMount } from './mount.js';
 import { mkfs } from './populate.js';
 import { describeTree, type Tree } from './tree.js';
 
@@ -89,6 +89,8 @@ export interface CrashOptions {
   readonly profile?: LoadOrder['profile'];
   /** Milliseconds of load before the crash. */
   readonly milliseconds?: number;
+  /** And for as long as the log has not wrapped. */
+  readonly wrapped?: boolean;
   /** Whether the log is written out first: all that was done is to be replayed. */
   readonly flushlog?: boolean;
 }
@@ -102,6 +104,8 @@ export async function crashImage(path: string, load: Load, o: CrashOptions): Pro
     const { reflink } = o.geometry;
     return await load.run({ root, seed: o.seed, reflink, profile: o.profile ?? 'mixed' }, async () => {
       await new Promise((resolve) => setTimeout(resolve, o.milliseconds ?? 800));
+      for (let waits = 0; o.wrapped && waits < 600 && logEnds(root).cycle < 2; waits++)
+        await new Promise((resolve) => setTimeout(resolve, 100));
       crash(root, { flushlog: o.flushlog });
     });
   } finally {

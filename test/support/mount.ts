@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { copyImage, run, tmpdir } from './oracle.js';
 
@@ -84,6 +84,23 @@ function unmountAll(): void {
  */
 export function crash(mountpoint: string, { flushlog = false } = {}): void {
   run('xfs_io', ['-x', '-c', flushlog ? 'shutdown -f' : 'shutdown', mountpoint]);
+}
+
+/** LSN of the head and of the tail of a mounted filesystem's log, in basic blocks from the log's start. */
+export function logEnds(mountpoint: string): {
+  head: number;
+  cycle: number;
+  tail: number;
+  tailCycle: number;
+} {
+  const device = run('findmnt', ['-n', '-o', 'SOURCE', mountpoint]).stdout.trim();
+  const read = (name: string): number[] =>
+    readFileSync(`/sys/fs/xfs/${device.replace('/dev/', '')}/log/${name}`, 'utf8')
+      .split(':')
+      .map(Number);
+  const [cycle, head] = read('log_head_lsn');
+  const [tailCycle, tail] = read('log_tail_lsn');
+  return { head, cycle, tail, tailCycle };
 }
 
 /**

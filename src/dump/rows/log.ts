@@ -33,7 +33,6 @@ import {
   RMAP_OP_NAME,
   XMI_LOG_FORMAT,
 } from '../../format/logitems.js';
-import { viewOf } from '../../format/structure.js';
 import { bytesToText } from '../../format/text.js';
 import {
   checkedRecords,
@@ -51,7 +50,6 @@ import {
   bufBytes,
   bufFlags,
   freeExtents,
-  inodeCore,
   inodeFields,
   inodeIno,
   intentId,
@@ -214,8 +212,8 @@ export function dumpLogItems(state: LogState, sink: RowSink, all: boolean): void
 const AT = LOG_ITEMS.at;
 const BTREE_OF_MAGIC = new Map<number, string>(Object.values(BTREES).map((k) => [k.magic, k.name]));
 
-const btreeName = (b: Uint8Array): string | undefined =>
-  BTREE_OF_MAGIC.get(((b[0] << 24) | (b[1] << 16) | (b[2] << 8) | b[3]) >>> 0);
+const btreeName = (b: Uint8Array, at: number): string | undefined =>
+  BTREE_OF_MAGIC.get(((b[at] << 24) | (b[at + 1] << 16) | (b[at + 2] << 8) | b[at + 3]) >>> 0);
 
 /** Fills the cells of one item's rows; cells a kind has no value for are emptied first. */
 class ItemWriter {
@@ -254,7 +252,7 @@ class ItemWriter {
       case LI.ICREATE:
         return this.#icreate(item);
       case LI.DQUOT:
-        return this.#emit(`quota id ${item.view.getUint32(DQUOT_LOG_FORMAT.at.id, item.littleEndian)}`);
+        return this.#emit(`quota id ${item.u32(DQUOT_LOG_FORMAT.at.id)}`);
       case LI.EFI:
       case LI.EFD:
       case LI.EFI_RT:
@@ -305,7 +303,7 @@ class ItemWriter {
     if (detail === '')
       for (chunks.start(item); chunks.next(); ) {
         const { offset, length } = chunks;
-        if (offset === 0 && blft === BLFT.BTREE) structure = btreeName(chunks.region) ?? structure;
+        if (offset === 0 && blft === BLFT.BTREE) structure = btreeName(chunks.memory, chunks.at) ?? structure;
         if (offset !== end) {
           if (begin >= 0) detail += `${begin}-${end - 1} `;
           begin = offset;
@@ -331,12 +329,13 @@ class ItemWriter {
     this.#sink.text[AT.structure] = 'inode';
     // The few fields shown, read where they stand: the core is a dinode in the item's byte order.
     const le = item.littleEndian;
-    const v = viewOf(inodeCore(item));
+    const v = item.data;
+    const core = item.start(1);
     const at = DINODE.at;
-    const nrext64 = (v.getUint32(at.flags2 + (le ? 0 : 4), le) & DIFLAG2.NREXT64) !== 0;
-    const extents = nrext64 ? u64Of(v, DINODE64.at.nextents, le) : v.getUint32(at.nextents, le);
+    const nrext64 = (v.getUint32(core + at.flags2 + (le ? 0 : 4), le) & DIFLAG2.NREXT64) !== 0;
+    const extents = nrext64 ? u64Of(v, core + DINODE64.at.nextents, le) : v.getUint32(core + at.nextents, le);
     this.#emit(
-      `${inodeFieldNames(inodeFields(item))} mode ${octalMode(v.getUint16(at.mode, le))} nlink ${v.getUint32(at.nlinkv2, le)} size ${u64Of(v, at.size, le)} extents ${extents}`,
+      `${inodeFieldNames(inodeFields(item))} mode ${octalMode(v.getUint16(core + at.mode, le))} nlink ${v.getUint32(core + at.nlinkv2, le)} size ${u64Of(v, core + at.size, le)} extents ${extents}`,
     );
   }
 
@@ -446,7 +445,15 @@ class ItemWriter {
   }
 }
 
-const octalMode = (mode: number): string => mode.toString(8).padStart(6, '0');
+const octalModes = new Map<number, string>();
+function octalMode(mode: number): string {
+  let text = octalModes.get(mode);
+  if (text === undefined) {
+    text = mode.toString(8).padStart(6, '0');
+    octalModes.set(mode, text);
+  }
+  return text;
+}
 
 /** "core ddata"; kept, for there are few combinations and many inodes. */
 const fieldNames = new Map<number, string>();

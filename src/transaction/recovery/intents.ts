@@ -16,7 +16,7 @@ export function finishIntents(engine: Engine, open: readonly OpenIntent[]): void
   // All are taken over before the first is finished: the log is not cut off behind any of them.
   for (const o of open) {
     const works = worksOf(engine, o);
-    adopted.push([engine.adopt(o.item.type, intentId(o.item), o.item.regions[0], o.lsn, works), works]);
+    adopted.push([engine.adopt(o.item.type, intentId(o.item), o.item.region(0)!, o.lsn, works), works]);
   }
   for (const [intent, works] of adopted) engine.finish(intent, works);
 }
