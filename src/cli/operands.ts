@@ -36,3 +36,11 @@ export function inodeNumber(operand: string): number {
     throw new CliError(`--inum: '${operand}' is no inode number`, EXIT.USAGE);
   return n;
 }
+
+/** Operands of which the last is where the others go. `many`: there may be several of them. Throws CliError. */
+export function lastOperand(operands: readonly string[], many: boolean): { paths: string[]; last: string } {
+  const paths = operands.slice(0, -1);
+  if (paths.length === 0) throw new CliError('a second operand is needed: where it goes', EXIT.USAGE);
+  if (paths.length > 1 && !many) throw new CliError('with -T there are two operands', EXIT.USAGE);
+  return { paths, last: operands[operands.length - 1] };
+}

@@ -25,7 +25,7 @@ import { type RecoveryResult, recoverLog } from '../transaction/recovery/recover
 import { targetOf } from '../transaction/symlink.js';
 import type { Transaction } from '../transaction/transaction.js';
 import { type PathReader, type ResolveOptions, resolveWith } from '../volume/path.js';
-import { openVolume, UnsupportedError } from '../volume/volume.js';
+import { openVolume, UnsupportedError, type Volume } from '../volume/volume.js';
 import { EditError } from './error.js';
 
 /** Paths are bytes, or strings as format/text.ts makes them of bytes; all begin at the root. */
@@ -187,6 +187,12 @@ export class Edit {
   /** What stands under a name of a directory. Throws CorruptionError. */
   lookup(dir: LiveInode, name: Uint8Array): { readonly ino: number; readonly ftype: number } | undefined {
     return findEntry(this.engine.begin(), dir, name);
+  }
+
+  /** The filesystem to be read as it is now: what was done so far is put in place first. */
+  settled(): Volume {
+    this.engine.settle();
+    return openVolume(this.source);
   }
 
   /**

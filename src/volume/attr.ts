@@ -3,6 +3,14 @@
  * blocks of their own.
  */
 import {
+  aclFromDisk,
+  aclToXattr,
+  POSIX_ACL_ACCESS,
+  POSIX_ACL_DEFAULT,
+  SGI_ACL_DEFAULT,
+  SGI_ACL_FILE,
+} from '../format/acl.js';
+import {
   ATTR_FLAG,
   ATTR_LEAF_ENTRY,
   ATTR_NAME_LOCAL,
@@ -264,4 +272,32 @@ export function parentPointer(attribute: Attribute): ParentPointer | undefined {
   if (attribute.namespace !== 'parent' || value?.length !== PARENT_REC.size) return undefined;
   const v = new DataView(value.buffer, value.byteOffset, value.length);
   return { ino: getU64(v, 0), generation: v.getUint32(PARENT_REC.at.p_gen), name: attribute.name };
+}
+
+/** A file's attributes with the names Linux gives them, ACLs in its form; sorted by name. */
+export function shownAttrs(
+  volume: Volume,
+  inode: Inode,
+  report?: Report,
+): [name: Uint8Array, value: Uint8Array][] {
+  const out: [Uint8Array, Uint8Array][] = [];
+  const take: AttrVisitor = (attribute) => {
+    const { namespace } = attribute;
+    if (namespace === undefined || namespace === 'parent') return;
+    const value = attrValue(volume, inode, attribute).slice();
+    const name = Buffer.from(attribute.name).toString('latin1');
+    const acl =
+      namespace !== 'trusted'
+        ? undefined
+        : name === SGI_ACL_FILE
+          ? POSIX_ACL_ACCESS
+          : name === SGI_ACL_DEFAULT
+            ? POSIX_ACL_DEFAULT
+            : undefined;
+    const entries = acl === undefined ? undefined : aclFromDisk(value);
+    if (entries !== undefined) out.push([Buffer.from(`system.${acl}`), aclToXattr(entries)]);
+    else out.push([Buffer.from(`${namespace}.${name}`, 'latin1'), value]);
+  };
+  walkAttrs(volume, inode, take, { report });
+  return out.sort((a, b) => Buffer.compare(a[0], b[0]));
 }

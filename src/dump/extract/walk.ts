@@ -1,14 +1,6 @@
 /** A tree of an image, file by file in the order of names, for what takes it out. */
-import {
-  aclFromDisk,
-  aclToXattr,
-  POSIX_ACL_ACCESS,
-  POSIX_ACL_DEFAULT,
-  SGI_ACL_DEFAULT,
-  SGI_ACL_FILE,
-} from '../../format/acl.js';
 import { CorruptionError } from '../../format/fault.js';
-import { attrValue, walkAttrs } from '../../volume/attr.js';
+import { shownAttrs } from '../../volume/attr.js';
 import { type Inode, readInode } from '../../volume/inode.js';
 import { byName, walkTree } from '../../volume/path.js';
 import type { Volume } from '../../volume/volume.js';
@@ -38,7 +30,7 @@ export function walkFiles(volume: Volume, start: Inode, sink: FileSink): void {
       linkTo = seen.get(inode.ino);
       if (linkTo === undefined) seen.set(inode.ino, path.slice());
     }
-    return sink({ inode, path, xattrs: linkTo === undefined ? xattrsOf(volume, inode) : [], linkTo });
+    return sink({ inode, path, xattrs: linkTo === undefined ? shownAttrs(volume, inode) : [], linkTo });
   };
   const guarded = (fn: () => boolean): boolean => {
     try {
@@ -74,27 +66,4 @@ export function walkFiles(volume: Volume, start: Inode, sink: FileSink): void {
 function isSafeName(name: Uint8Array): boolean {
   if (name.length === 0 || name.indexOf(0x2f) >= 0 || name.indexOf(0) >= 0) return false;
   return !(name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e)));
-}
-
-/** A file's attributes by the names Linux gives them, ACLs in its form. */
-function xattrsOf(volume: Volume, inode: Inode): [Uint8Array, Uint8Array][] {
-  const out: [Uint8Array, Uint8Array][] = [];
-  walkAttrs(volume, inode, (attribute) => {
-    const { namespace } = attribute;
-    if (namespace === undefined || namespace === 'parent') return;
-    const value = attrValue(volume, inode, attribute).slice();
-    const name = Buffer.from(attribute.name).toString('latin1');
-    const acl =
-      namespace !== 'trusted'
-        ? undefined
-        : name === SGI_ACL_FILE
-          ? POSIX_ACL_ACCESS
-          : name === SGI_ACL_DEFAULT
-            ? POSIX_ACL_DEFAULT
-            : undefined;
-    const entries = acl === undefined ? undefined : aclFromDisk(value);
-    if (entries !== undefined) out.push([Buffer.from(`system.${acl}`), aclToXattr(entries)]);
-    else out.push([Buffer.from(`${namespace}.${name}`, 'latin1'), value]);
-  });
-  return out.sort((a, b) => Buffer.compare(a[0], b[0]));
 }

@@ -75,16 +75,23 @@ function globRegExp(pattern: string): RegExp {
   return new RegExp(`^${out}$`);
 }
 
-/** "0:0", "0", ":5": numbers only, for names differ from machine to machine. */
-export function parseOwner(text: string): { uid?: number; gid?: number } {
+/** "0:0", "0", ":5": numbers only, for names differ from machine to machine; undefined for anything else. */
+export function parseIds(text: string): { uid?: number; gid?: number } | undefined {
   const match = /^(\d*)(?::(\d*))?$/.exec(text);
   const id = (digits: string | undefined): number | undefined =>
     digits === undefined || digits === '' ? undefined : Number(digits);
   const uid = id(match?.[1]);
   const gid = id(match?.[2]);
-  if (match === null || (uid === undefined && gid === undefined) || !isId(uid ?? 0) || !isId(gid ?? 0))
-    throw badOption(`--owner ${text}: UID, UID:GID or :GID is expected, each from 0 to 4294967294`);
+  if ((uid ?? gid) === undefined || !isId(uid ?? 0) || !isId(gid ?? 0)) return undefined;
   return { uid, gid };
+}
+
+/** The same for an option. Throws MkfsError. */
+export function parseOwner(text: string): { uid?: number; gid?: number } {
+  const ids = parseIds(text);
+  if (ids === undefined)
+    throw badOption(`--owner ${text}: UID, UID:GID or :GID is expected, each from 0 to 4294967294`);
+  return ids;
 }
 
 /** "1000:0" or "100000:0:65536": from, to, how many. */
@@ -154,12 +161,8 @@ function applyMetadata(tree: SourceTree, file: string): void {
       tree.mode[row] = (tree.mode[row] & S_IFMT) | Number.parseInt(mode, 8);
     }
     if (owner !== '-') {
-      let ids: { uid?: number; gid?: number };
-      try {
-        ids = parseOwner(owner);
-      } catch {
-        throw bad(`owner ${owner} is not UID:GID, UID or :GID`);
-      }
+      const ids = parseIds(owner);
+      if (ids === undefined) throw bad(`owner ${owner} is not UID:GID, UID or :GID`);
       tree.uid[row] = ids.uid ?? tree.uid[row];
       tree.gid[row] = ids.gid ?? tree.gid[row];
     }

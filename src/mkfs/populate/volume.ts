@@ -1,28 +1,13 @@
 /** Another filesystem as a source: what `copy` makes a compact one from. */
-import {
-  aclFromDisk,
-  aclToXattr,
-  POSIX_ACL_ACCESS,
-  POSIX_ACL_DEFAULT,
-  SGI_ACL_DEFAULT,
-  SGI_ACL_FILE,
-} from '../../format/acl.js';
 import { S_IF } from '../../format/dinode.js';
 import { throwFault } from '../../format/fault.js';
-import { attrValue, walkAttrs } from '../../volume/attr.js';
+import { shownAttrs } from '../../volume/attr.js';
 import { FileReader } from '../../volume/file.js';
 import { type Inode, readInode } from '../../volume/inode.js';
 import { walkTree } from '../../volume/path.js';
 import { readSymlink } from '../../volume/symlink.js';
 import type { Volume } from '../../volume/volume.js';
-import {
-  type NodeFields,
-  SourceTree,
-  type SourceXattr,
-  SPARSE,
-  sourceError,
-  type TreeSource,
-} from './tree.js';
+import { type NodeFields, SourceTree, SPARSE, sourceError, type TreeSource } from './tree.js';
 
 export class VolumeSource implements TreeSource {
   readonly tree = new SourceTree();
@@ -68,29 +53,7 @@ export class VolumeSource implements TreeSource {
   }
 
   #attrs(row: number, inode: Inode): void {
-    const out: SourceXattr[] = [];
-    walkAttrs(
-      this.#volume,
-      inode,
-      (attribute) => {
-        const { namespace } = attribute;
-        if (namespace === undefined || namespace === 'parent') return;
-        const value = attrValue(this.#volume, inode, attribute).slice();
-        const name = Buffer.from(attribute.name).toString('latin1');
-        const trusted = namespace === 'trusted';
-        const acl =
-          trusted && name === SGI_ACL_FILE
-            ? POSIX_ACL_ACCESS
-            : trusted && name === SGI_ACL_DEFAULT
-              ? POSIX_ACL_DEFAULT
-              : undefined;
-        const entries = acl === undefined ? undefined : aclFromDisk(value);
-        if (entries !== undefined)
-          out.push({ name: Buffer.from(`system.${acl}`), value: aclToXattr(entries) });
-        else out.push({ name: Buffer.from(`${namespace}.${name}`, 'latin1'), value });
-      },
-      { report: throwFault },
-    );
+    const out = shownAttrs(this.#volume, inode, throwFault).map(([name, value]) => ({ name, value }));
     if (out.length > 0) this.tree.xattrs.set(row, out);
   }
 

@@ -1,0 +1,159 @@
+/** Extended attributes set and removed by the names Linux gives them; ACLs in Linux's form or as text. */
+import {
+  ACL_TAG,
+  type AclEntry,
+  aclFromText,
+  aclFromXattr,
+  POSIX_ACL_ACCESS,
+  POSIX_ACL_DEFAULT,
+} from '../format/acl.js';
+import { NAMESPACE_FLAG, XATTR_SIZE_MAX } from '../format/attr.js';
+import { S_IF } from '../format/dinode.js';
+import { bytesToText, showBytes } from '../format/text.js';
+import { getAttr, removeAttr, setAttr } from '../transaction/attr.js';
+import type { LiveInode } from '../transaction/inode.js';
+import { type Edit, type Path, pathBytes } from './edit.js';
+import { EditError } from './error.js';
+import { ACL_NAME, isPlain, modeShift, setAcl } from './inherit.js';
+import { checkFlags, markChanged } from './inode.js';
+
+/** An attribute by what the filesystem keeps: a namespace and a name in it, or one of the ACLs. */
+type Attr =
+  | { readonly kind: 'plain'; readonly flags: number; readonly name: Uint8Array; readonly user: boolean }
+  | { readonly kind: 'acl'; readonly which: keyof typeof ACL_NAME };
+
+/** Most entries of an ACL (XFS_ACL_MAX_ENTRIES). */
+const MAX_ACL = Math.floor((XATTR_SIZE_MAX - 4) / 12);
+
+/** What a full name means: "user.x", "trusted.x", "security.x", "system.posix_acl_access" or "..._default". */
+function parseName(full: Uint8Array, path: Uint8Array): Attr {
+  const text = bytesToText(full);
+  if (text === `system.${POSIX_ACL_ACCESS}`) return { kind: 'acl', which: 'access' };
+  if (text === `system.${POSIX_ACL_DEFAULT}`) return { kind: 'acl', which: 'default' };
+  const dot = full.indexOf(0x2e);
+  const space = dot < 0 ? '' : bytesToText(full.subarray(0, dot));
+  const no = (why: string): never => {
+    throw new EditError('EINVAL', path, `attribute ${showBytes(full)}: ${why}`);
+  };
+  if (space !== 'user' && space !== 'trusted' && space !== 'security')
+    return no('a name begins with user., trusted. or security., or is system.posix_acl_access or _default');
+  const name = full.subarray(dot + 1);
+  if (name.length < 1 || name.length > 255 || name.includes(0))
+    no('behind its namespace a name has 1 to 255 bytes, none of them zero');
+  return { kind: 'plain', flags: NAMESPACE_FLAG[space], name, user: space === 'user' };
+}
+
+export interface XattrOptions {
+  /** A link at the end of the path itself. */
+  readonly noDereference?: boolean;
+  /** Fail where it is there already, or is not. */
+  readonly only?: 'create' | 'replace';
+}
+
+/**
+ * Sets an attribute. `name` is the full one. Of an ACL the value is Linux's binary form or text such as
+ * "user::rw-,user:1000:r--,group::r--,mask::r--,other::---", and an access ACL sets the permissions too.
+ * Throws PathError, EditError, NoSpaceError.
+ */
+export function setXattr(
+  edit: Edit,
+  path: Path,
+  name: Uint8Array,
+  value: Uint8Array,
+  options: XattrOptions = {},
+): void {
+  const bytes = pathBytes(path);
+  const attr = parseName(name, bytes);
+  const inode = edit.resolve(path, { follow: options.noDereference !== true });
+  checkFlags(inode, bytes);
+  if (attr.kind === 'acl') {
+    const acl = parseAcl(inode, attr.which, value, bytes);
+    edit.run((tx, now) => {
+      markChanged(tx, inode, now);
+      if (attr.which === 'access') {
+        let { mode } = inode;
+        for (const e of acl) {
+          const shift = modeShift(acl, e.tag);
+          if (shift !== undefined) mode = (mode & ~(7 << shift)) | (e.perm << shift);
+        }
+        inode.setMode(mode);
+      }
+      if (attr.which === 'access' && isPlain(acl))
+        removeAttr(tx, inode, NAMESPACE_FLAG.trusted, ACL_NAME.access);
+      else setAcl(tx, inode, attr.which, acl);
+    });
+    return;
+  }
+  if (value.length > XATTR_SIZE_MAX)
+    throw new EditError(
+      'EINVAL',
+      bytes,
+      `attribute ${showBytes(name)} has ${value.length} bytes: at most ${XATTR_SIZE_MAX}`,
+    );
+  if (attr.user && inode.type !== S_IF.REG && !inode.isDir)
+    throw new EditError('EINVAL', bytes, 'attributes of users are for files and directories only');
+  if (options.only !== undefined) {
+    const there = getAttr(edit.engine.begin(), inode, attr.flags, attr.name) !== undefined;
+    if (there && options.only === 'create')
+      throw new EditError('EEXIST', bytes, `attribute ${showBytes(name)} exists already`);
+    if (!there && options.only === 'replace') missing(bytes, name);
+  }
+  edit.run((tx, now) => {
+    markChanged(tx, inode, now);
+    setAttr(tx, inode, attr.flags, attr.name, value);
+  });
+}
+
+function missing(path: Uint8Array, name: Uint8Array): never {
+  throw new EditError('ENODATA', path, `no attribute ${showBytes(name)}`);
+}
+
+/** Removes an attribute. Throws PathError, EditError where it is not there. */
+export function removeXattr(edit: Edit, path: Path, name: Uint8Array, options: XattrOptions = {}): void {
+  const bytes = pathBytes(path);
+  const attr = parseName(name, bytes);
+  const inode = edit.resolve(path, { follow: options.noDereference !== true });
+  checkFlags(inode, bytes);
+  const flags = attr.kind === 'acl' ? NAMESPACE_FLAG.trusted : attr.flags;
+  const stored = attr.kind === 'acl' ? ACL_NAME[attr.which] : attr.name;
+  if (getAttr(edit.engine.begin(), inode, flags, stored) === undefined) missing(bytes, name);
+  edit.run((tx, now) => {
+    markChanged(tx, inode, now);
+    removeAttr(tx, inode, flags, stored);
+  });
+}
+
+/** An ACL as it was given, valid and in order (posix_acl_valid). */
+function parseAcl(
+  inode: LiveInode,
+  which: keyof typeof ACL_NAME,
+  value: Uint8Array,
+  path: Uint8Array,
+): AclEntry[] {
+  const no = (why: string): never => {
+    throw new EditError('EINVAL', path, why);
+  };
+  if (inode.type === S_IF.LNK) no('a symbolic link has no ACL');
+  if (which === 'default' && !inode.isDir) no('only a directory has a default ACL');
+  const acl = aclFromXattr(value) ?? aclFromText(bytesToText(value), () => undefined);
+  if (acl === undefined || acl.length === 0)
+    return no(
+      'not an ACL: text such as user::rw-,user:1000:r--,group::r--,mask::r--,other::--- with numbers for names',
+    );
+  const count = (tag: number): number => acl.filter((e) => e.tag === tag).length;
+  const named = count(ACL_TAG.USER) + count(ACL_TAG.GROUP);
+  for (const tag of [ACL_TAG.USER_OBJ, ACL_TAG.GROUP_OBJ, ACL_TAG.OTHER])
+    if (count(tag) !== 1) no('an ACL has one entry each for user::, group:: and other::');
+  if (count(ACL_TAG.MASK) !== 1 && (named > 0 || count(ACL_TAG.MASK) > 1))
+    no('an ACL with named users or groups has one mask::');
+  if (acl.length > MAX_ACL) no(`an ACL of ${acl.length} entries: at most ${MAX_ACL}`);
+  const sorted = acl.sort((a, b) => a.tag - b.tag || (a.id ?? 0) - (b.id ?? 0));
+  for (const [i, e] of sorted.entries()) {
+    const before = sorted[i - 1];
+    if (before !== undefined && before.tag === e.tag && before.id === e.id)
+      no('an ACL names a user or group twice');
+    if (!Object.values<number>(ACL_TAG).includes(e.tag) || (e.perm & ~7) !== 0)
+      no('an ACL with an unknown entry');
+  }
+  return sorted;
+}
