@@ -15,7 +15,8 @@ const BELOW: Record<string, string[]> = {
   journal: ['volume', 'image', 'format'],
   transaction: ['journal', 'volume', 'image', 'format'],
   build: ['transaction', 'journal', 'volume', 'image', 'format'],
-  edit: ['build', 'transaction', 'journal', 'volume', 'image', 'format'],
+  // What is put into an image is read from the same sources mkfs fills one from.
+  edit: ['mkfs', 'build', 'transaction', 'journal', 'volume', 'image', 'format'],
   mkfs: ['build', 'transaction', 'journal', 'volume', 'image', 'format'],
   repair: ['build', 'transaction', 'journal', 'volume', 'image', 'format'],
   dump: ['journal', 'volume', 'image', 'format'],

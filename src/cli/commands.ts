@@ -47,6 +47,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ['truncate', { summary: 'give a file another size', load: () => import('./truncate.js') }],
   ['punch', { summary: 'make a range of a file a hole', load: () => import('./punch.js') }],
   ['mkdir', { summary: 'make directories', load: () => import('./mkdir.js') }],
+  ['put', { summary: 'put files in', load: () => import('./put.js') }],
   ['rm', { summary: 'remove files', load: () => import('./rm.js') }],
   ['rmdir', { summary: 'remove empty directories', load: () => import('./rmdir.js') }],
   ['mv', { summary: 'move or rename files', load: () => import('./mv.js') }],

@@ -101,6 +101,7 @@ export function editError(path: string, error: unknown): unknown {
   const name = error instanceof Error ? error.name : '';
   if (name === 'EditError' || name === 'PathError' || name === 'NoSpaceError')
     return new CliError(`${path}: ${(error as Error).message}`, EXIT.FAILED);
+  if (name === 'MkfsError') return new CliError((error as Error).message, EXIT.FAILED);
   if (name === 'LogError')
     return new CliError(`${path}: ${(error as Error).message}; nothing was written`, EXIT.UNUSABLE);
   return imageError(path, error);

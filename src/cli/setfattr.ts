@@ -1,4 +1,5 @@
 /** `xfsimg setfattr IMAGE -n NAME [-v VALUE] PATH...` */
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { type EditCommand, type EditContext, registerEdit } from './edit-support.js';
 import { CliError, EXIT } from './errors.js';
@@ -51,10 +52,7 @@ export const edit: EditCommand = {
 async function givenValue(context: EditContext, { value, file }: SetfattrFlags): Promise<Uint8Array> {
   if (file === '-') return context.input();
   if (file !== undefined) {
-    const [{ readFileSync }, { reason }] = await Promise.all([
-      import('node:fs'),
-      import('../image/source.js'),
-    ]);
+    const { reason } = await import('../image/source.js');
     try {
       return readFileSync(file);
     } catch (error) {

@@ -8,6 +8,7 @@ import {
   readlinkSync,
   readSync,
 } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { S_IF, S_IFMT } from '../../format/dinode.js';
 import { dataRuns } from './holes.js';
 import { excluder, type Rules } from './rules.js';
@@ -23,6 +24,21 @@ export async function openDirectory(path: string, rules: Rules): Promise<Directo
   try {
     const source = new DirectorySource(path);
     source.scan(excluder(rules.exclude));
+    await xattrs.addTo(source.tree, source.warnings);
+    return source;
+  } finally {
+    xattrs.close();
+  }
+}
+
+/** The same for one file that is no directory: row 1, in a directory of nothing else. Throws MkfsError. */
+export async function openFile(path: string): Promise<DirectorySource> {
+  const folder = dirname(path);
+  const name = basename(path);
+  const xattrs = startXattrs(folder, name);
+  try {
+    const source = new DirectorySource(folder);
+    source.scanOnly(Buffer.from(name));
     await xattrs.addTo(source.tree, source.warnings);
     return source;
   } finally {
@@ -77,17 +93,31 @@ export class DirectorySource implements TreeSource {
           }
           links.set(key, row);
         }
-        if (type === S_IF.LNK) tree.setTarget(row, readlinkSync(path, { encoding: 'buffer' }));
-        else if (type === S_IF.REG) {
-          tree.handle[row] = Number(s.blocks) * 512;
-          if (tree.handle[row] < tree.size[row]) {
-            tree.sparse[row] = SPARSE.UNKNOWN;
-            sparse.push(row);
-          }
-        }
+        this.#look(row, path, s, sparse);
       }
     }
     this.#findHoles(sparse);
+  }
+
+  scanOnly(name: Buffer): void {
+    const path = Buffer.concat([this.#root, SLASH, name]);
+    const s = stat(path);
+    this.tree.add(-1, Buffer.alloc(0), fieldsOf(stat(this.#root)));
+    const sparse: number[] = [];
+    this.#look(this.tree.add(0, name, fieldsOf(s)), path, s, sparse);
+    this.#findHoles(sparse);
+  }
+
+  /** Target of a link, and whether a file has holes. */
+  #look(row: number, path: Buffer, s: BigIntStats, sparse: number[]): void {
+    const { tree } = this;
+    const type = Number(s.mode) & S_IFMT;
+    if (type === S_IF.LNK) tree.setTarget(row, readlinkSync(path, { encoding: 'buffer' }));
+    if (type !== S_IF.REG) return;
+    tree.handle[row] = Number(s.blocks) * 512;
+    if (tree.handle[row] >= tree.size[row]) return;
+    tree.sparse[row] = SPARSE.UNKNOWN;
+    sparse.push(row);
   }
 
   #findHoles(rows: readonly number[]): void {

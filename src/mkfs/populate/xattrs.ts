@@ -15,14 +15,15 @@ export interface XattrScan {
   close(): void;
 }
 
-export function startXattrs(path: string): XattrScan {
+/** Attributes of what is below `path`, or of the one name `only` in it. */
+export function startXattrs(path: string, only = '.'): XattrScan {
   const folder = mkdtempSync(join(tmpdir(), 'xfsimg-'));
   const file = join(folder, 'xattrs');
   const out = openSync(file, 'w+');
   let failure: string | undefined;
   let child: ChildProcess | undefined;
   const ended = new Promise<void>((resolve) => {
-    child = spawn('getfattr', ['-R', '-h', '-d', '-m', '-', '-e', 'hex', '--absolute-names', '.'], {
+    child = spawn('getfattr', ['-R', '-h', '-d', '-m', '-', '-e', 'hex', '--absolute-names', '--', only], {
       cwd: path,
       stdio: ['ignore', out, 'ignore'],
       env: { ...process.env, LC_ALL: 'C' },
