@@ -1,5 +1,4 @@
 /** From an image's path to an open edit and back to a clean log, with every error as one line. */
-import { readFileSync } from 'node:fs';
 import { type Edit, openEdit } from '../edit/edit.js';
 import { CutSource, PowerCut } from '../image/cut.js';
 import type { Source } from '../image/source.js';
@@ -105,9 +104,4 @@ export function editError(path: string, error: unknown): unknown {
   if (name === 'LogError')
     return new CliError(`${path}: ${(error as Error).message}; nothing was written`, EXIT.UNUSABLE);
   return imageError(path, error);
-}
-
-/** Everything standard input has. */
-export function stdinBytes(): Uint8Array {
-  return readFileSync(0);
 }

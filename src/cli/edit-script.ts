@@ -6,7 +6,7 @@ import { bytesToText } from '../format/text.js';
 import { reason } from '../image/source.js';
 import { COMMANDS } from './commands.js';
 import type { ScriptOptions } from './edit.js';
-import { editError, editImage, stdinBytes } from './edit-image.js';
+import { editError, editImage } from './edit-image.js';
 import { type EditCommand, type EditContext, note } from './edit-support.js';
 import { CliError, EXIT } from './errors.js';
 import { usageLine } from './usage.js';
@@ -44,9 +44,8 @@ export async function runScript(image: string, options: ScriptOptions): Promise<
 }
 
 function readText(path: string): string {
-  if (path === '-') return bytesToText(stdinBytes());
   try {
-    return bytesToText(readFileSync(path));
+    return bytesToText(readFileSync(path === '-' ? 0 : path));
   } catch (error) {
     throw new CliError(`${path}: cannot read the script: ${reason(error)}`);
   }

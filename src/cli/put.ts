@@ -39,7 +39,7 @@ export const edit: EditCommand = {
     const to = options.targetDirectory && named.length > 0 ? destinations(edit, named, last) : [last];
     for (const path of paths) {
       const target = named.includes(path) ? to.shift()! : last;
-      if (path === '-') await putInput(context, target, options);
+      if (path === '-') await putStdin(context, target, options);
       else await putFile(context, path, target, options);
     }
   },
@@ -50,13 +50,18 @@ const collect = (value: string, before: string[] | undefined): string[] => [...(
 const isUnnamed = (name: Uint8Array): boolean =>
   ['', '.', '..'].includes(Buffer.from(name).toString('latin1'));
 
-async function putInput(context: EditContext, to: string | Uint8Array, options: PutFlags): Promise<void> {
-  const [{ putBytes }, { parseOwner }] = await Promise.all([
+async function putStdin(context: EditContext, to: string | Uint8Array, options: PutFlags): Promise<void> {
+  const [{ putInput }, { parseOwner }] = await Promise.all([
     import('../edit/put.js'),
     import('../mkfs/populate/rules.js'),
   ]);
   const owner = options.owner === undefined ? {} : parseOwner(options.owner);
-  putBytes(context.edit, to, context.input(), { mode: options.mode, ...owner });
+  const input = context.stdin();
+  try {
+    putInput(context.edit, to, input, { mode: options.mode, ...owner });
+  } finally {
+    input.close();
+  }
 }
 
 async function putFile(

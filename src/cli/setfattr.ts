@@ -1,8 +1,10 @@
 /** `xfsimg setfattr IMAGE -n NAME [-v VALUE] PATH...` */
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { type EditCommand, type EditContext, registerEdit } from './edit-support.js';
 import { CliError, EXIT } from './errors.js';
+
+/** Bytes read of a value: more than an attribute can have, so that too many are told from enough. */
+const MOST = 65537;
 
 interface SetfattrFlags {
   name?: string;
@@ -50,17 +52,21 @@ export const edit: EditCommand = {
 };
 
 async function givenValue(context: EditContext, { value, file }: SetfattrFlags): Promise<Uint8Array> {
-  if (file === '-') return context.input();
+  const [{ openInput }, { attrValue }, { textToBytes }] = await Promise.all([
+    import('../edit/input.js'),
+    import('../mkfs/populate/rules.js'),
+    import('../format/text.js'),
+  ]);
   if (file !== undefined) {
-    const { reason } = await import('../image/source.js');
+    const input = file === '-' ? context.stdin() : openInput(file);
     try {
-      return readFileSync(file);
-    } catch (error) {
-      throw new CliError(`${file}: cannot be read: ${reason(error)}`);
+      const bytes = new Uint8Array(Math.min(input.size, MOST));
+      input.read(0, bytes);
+      return bytes;
+    } finally {
+      input.close();
     }
   }
-  const { attrValue } = await import('../mkfs/populate/rules.js');
-  const { textToBytes } = await import('../format/text.js');
   if (value === undefined) return new Uint8Array(0);
   if (!/^(0x|0s|")/i.test(value)) return textToBytes(value);
   const bytes = attrValue(value);

@@ -4,6 +4,8 @@ import { allocateExtent, type Extent } from '../transaction/bmap.js';
 import type { LiveInode } from '../transaction/inode.js';
 import type { Transaction } from '../transaction/transaction.js';
 import type { Edit } from './edit.js';
+import type { Input } from './input.js';
+import { spareBlocks } from './place.js';
 
 /** What a file is filled from. */
 export interface Contents {
@@ -16,23 +18,22 @@ export interface Contents {
   read(offset: number, into: Uint8Array): number;
 }
 
-/** Bytes in memory as a file's contents. */
-export function bytesContents(bytes: Uint8Array): Contents {
-  return {
-    size: bytes.length,
-    nextData: (from) => (from < bytes.length ? [from, bytes.length] : undefined),
-    read: (offset, into) => {
-      const part = bytes.subarray(offset, offset + into.length);
-      into.set(part);
-      return part.length;
-    },
-  };
-}
+/** What is read from an input, without holes. */
+export const inputContents = (input: Input): Contents => ({
+  size: input.size,
+  nextData: (from) => (from < input.size ? [from, input.size] : undefined),
+  read: (offset, into) => {
+    input.read(offset, into);
+    return into.length;
+  },
+});
 
 /** Bytes read and written in one piece. */
 const PIECE = 1 << 20;
 /** Extents mapped in one transaction. */
 const PER_TRANSACTION = 64;
+
+const NOTHING: Contents = { size: 0, nextData: () => undefined, read: () => 0 };
 
 let piece = new Uint8Array(0);
 
@@ -50,16 +51,11 @@ export class Filling {
   #run = 0;
   #at = 0;
 
-  constructor(edit: Edit, contents: Contents) {
+  constructor(edit: Edit, contents: Contents = NOTHING) {
     this.#edit = edit;
     this.#contents = contents;
-    this.#runs = contents.size === 0 ? [] : dataRuns(contents, edit.g.blocksize);
+    this.#runs = dataRuns(contents, edit.g.blocksize);
     this.#at = this.#runs[0]?.first ?? 0;
-  }
-
-  /** Blocks the data takes. */
-  get blocks(): number {
-    return this.#runs.reduce((n, r) => n + r.end - r.first, 0);
   }
 
   get isDone(): boolean {
@@ -109,6 +105,7 @@ export class Filling {
         this.#edit.engine.writeData(e.fsblock, into, done);
       }
     }
+    if (extents.length > 0) this.#edit.dataWritten();
   }
 }
 
@@ -153,16 +150,9 @@ function findRuns(
   }
 }
 
-/** Most blocks files may take of what is free now; what trees may need is left out. */
-export function freeForFiles(edit: Edit): number {
-  let total = 0;
-  for (let agno = 0; agno < edit.g.agcount; agno++) total += edit.engine.freeForFiles(agno);
-  return total;
-}
-
-/** Throws NoSpaceError where so many blocks cannot be had. */
+/** Throws NoSpaceError where files cannot have so many more blocks. */
 export function checkSpace(edit: Edit, blocks: number): void {
-  const free = freeForFiles(edit);
+  const free = spareBlocks(edit.engine.begin());
   if (blocks <= free) return;
   const mib = (n: number): string => `${((n * edit.g.blocksize) / 2 ** 20).toFixed(1)} MiB`;
   throw new NoSpaceError(

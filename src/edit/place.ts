@@ -104,9 +104,14 @@ function takeAligned(tx: Transaction, inode: LiveInode, want: Wanted): Taken | u
 
 /** Throws NoSpaceError where fewer than `blocks` are left for a file to take. */
 export function assertSpare(tx: Transaction, blocks: number): void {
+  if (spareBlocks(tx, blocks) < blocks) throw new NoSpaceError();
+}
+
+/** Blocks files can still have; counted up to `enough` of them. */
+export function spareBlocks(tx: Transaction, enough = Number.POSITIVE_INFINITY): number {
   let spare = 0;
-  for (let agno = 0; agno < tx.engine.g.agcount && spare < blocks; agno++) spare += spareIn(tx, agno);
-  if (spare < blocks) throw new NoSpaceError();
+  for (let agno = 0; agno < tx.engine.g.agcount && spare < enough; agno++) spare += spareIn(tx, agno);
+  return spare;
 }
 
 /** Blocks of an AG a file can still have. */

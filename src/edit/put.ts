@@ -16,11 +16,12 @@ import { addUnlinked, removeUnlinked } from '../transaction/iunlink.js';
 import { setTarget } from '../transaction/symlink.js';
 import type { Transaction } from '../transaction/transaction.js';
 import { inactivate } from '../transaction/truncate.js';
-import { bytesContents, type Contents, checkSpace, Filling } from './contents.js';
+import { type Contents, checkSpace, Filling, inputContents } from './contents.js';
 import { addName, linkInode, type NewFile, newInode } from './create.js';
 import { type Edit, type Path, pathBytes, type Slot } from './edit.js';
 import { EditError } from './error.js';
 import { checkDirectory, checkFlags, markModified } from './inode.js';
+import type { Input } from './input.js';
 import { dropName } from './remove.js';
 import { joinPath } from './walk.js';
 
@@ -58,7 +59,7 @@ function nameIt(edit: Edit, tx: Transaction, slot: Slot, inode: LiveInode, now: 
 
 /** Makes a file that is no directory. Returns its inode number. Throws EditError, NoSpaceError. */
 function bringIn(edit: Edit, slot: Slot, incoming: Incoming): number {
-  const filling = new Filling(edit, incoming.contents ?? bytesContents(new Uint8Array(0)));
+  const filling = new Filling(edit, incoming.contents);
   const start = filling.mark();
   let replaced = 0;
   let named = false;
@@ -102,7 +103,7 @@ function fillRest(edit: Edit, slot: Slot, ino: number, filling: Filling): number
       return nameIt(edit, tx, slot, inode, now);
     });
   } catch (error) {
-    inactivate(edit.engine, ino);
+    edit.undo(error, () => inactivate(edit.engine, ino));
     throw error;
   }
 }
@@ -114,14 +115,15 @@ export interface PutOptions {
   readonly gid?: number;
 }
 
-/** Puts bytes into a file, new or replaced as a whole. Throws PathError, EditError, NoSpaceError. */
-export function putBytes(edit: Edit, path: Path, bytes: Uint8Array, options: PutOptions = {}): void {
+/** Puts an input into a file, new or replaced as a whole. Throws PathError, EditError, NoSpaceError. */
+export function putInput(edit: Edit, path: Path, input: Input, options: PutOptions = {}): void {
   const slot = edit.slot(path);
   checkReplace(edit, slot);
+  checkSpace(edit, Math.ceil(input.size / edit.g.blocksize));
   const { mode, uid, gid } = options;
   bringIn(edit, slot, {
     file: { mode: S_IF.REG | (mode ?? 0o666), exact: mode !== undefined, uid, gid },
-    contents: bytesContents(bytes),
+    contents: inputContents(input),
     fill: () => {},
   });
 }

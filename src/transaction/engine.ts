@@ -50,7 +50,6 @@ import type { LogState } from '../journal/scan.js';
 import { chunkHas, newChunk, readChunk, verifyInode } from '../volume/inode.js';
 import { AgBtree } from './agtree.js';
 import { NoSpaceError } from './alloc.js';
-import { KEEP_FREE } from './bmap.js';
 import { newKey } from './btree.js';
 import { type Buffer, BufferCache } from './buffers.js';
 import { BusyExtents } from './busy.js';
@@ -59,7 +58,6 @@ import { clusterStart, type InodeGeometry, inodeGeometry } from './cluster.js';
 import { commitAndFinish, type Deferred, finishIntent } from './defer.js';
 import { LiveInode } from './inode.js';
 import { Intent } from './items.js';
-import { reservedBlocks } from './reserve.js';
 import { Transaction } from './transaction.js';
 
 export interface EngineOptions {
@@ -301,13 +299,6 @@ export class Engine {
   writeData(fsblock: number, bytes: Uint8Array, at = 0): void {
     this.source.write(fsblockOffset(this.g, fsblock) + at, bytes);
     this.#dataWritten = true;
-  }
-
-  /** Blocks of an AG that files could take now. */
-  freeForFiles(agno: number): number {
-    const agf = this.agf(agno).view;
-    const free = agf.getUint32(AGF.at.freeblks) - reservedBlocks(this, agno, false) - KEEP_FREE;
-    return Math.max(0, free);
   }
 
   // ---- intents
