@@ -7,6 +7,7 @@ import { INFO } from './info.js';
 import { INODE } from './inode.js';
 import { INODES } from './inodes.js';
 import { ATTR, DIR } from './names.js';
+import { DEDUPE } from './rows/dedupe.js';
 import { LOG_ITEMS, LOG_RECORDS, LOG_STATUS, LOG_TRANSACTIONS } from './rows/log.js';
 import { MAP } from './rows/usage.js';
 import type { Table } from './table.js';
@@ -36,5 +37,6 @@ export const TABLES: ReadonlyMap<string, Table> = new Map(
     LOG_RECORDS,
     LOG_TRANSACTIONS,
     LOG_ITEMS,
+    DEDUPE,
   ].map((table: Table): [string, Table] => [table.name, table]),
 );

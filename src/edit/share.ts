@@ -145,32 +145,38 @@ export function cloneRange(edit: Edit, from: number, to: number, range: CloneRan
   }
 }
 
-/** What is wrong with a range to be cloned; undefined where nothing is. */
+/** What is wrong with a range to be cloned, and on which side; undefined where nothing is. */
 export function checkRange(
   edit: Edit,
   source: LiveInode,
   target: LiveInode | undefined,
   range: CloneRange,
-): string | undefined {
+): { readonly side: 'source' | 'target'; readonly why: string } | undefined {
   const { blocksize } = edit.g;
   const aligned = (n: bigint): boolean => n % BigInt(blocksize) === 0n;
-  const sourceEnd = range.from + range.length;
-  if (sourceEnd > source.exactSize)
-    return `bytes ${range.from} to ${sourceEnd} are not all in it: it has ${source.exactSize}`;
-  if (!aligned(range.from) || !aligned(range.to))
-    return `only whole blocks can be shared: offsets must be multiples of ${blocksize}`;
+  const onSource = (why: string) => ({ side: 'source' as const, why });
+  const onTarget = (why: string) => ({ side: 'target' as const, why });
+  const end = range.from + range.length;
+  if (range.from > source.exactSize || end > source.exactSize)
+    return onSource(`bytes ${range.from} to ${end} are not all in it: it has ${source.exactSize}`);
+  if (!aligned(range.from))
+    return onSource(`only whole blocks can be shared: ${range.from} is ${off(blocksize)}`);
+  if (!aligned(range.to))
+    return onTarget(`only whole blocks can be shared: ${range.to} is ${off(blocksize)}`);
   if (!aligned(range.length)) {
-    if (sourceEnd !== source.exactSize)
-      return `only whole blocks can be shared: the length must be a multiple of ${blocksize}, or reach the end`;
+    if (end !== source.exactSize)
+      return onSource(
+        `only whole blocks can be shared: ${range.length} bytes are ${off(blocksize)}, nor its end`,
+      );
     if (target !== undefined && range.to + range.length < target.exactSize)
-      return 'its last block is not full, and would stand before more data';
+      return onTarget('the last block of the range is not full, and would stand before more data');
   }
-  if (target !== undefined && source.ino === target.ino) {
-    const apart = range.to >= sourceEnd || range.from >= range.to + range.length;
-    if (!apart) return 'the two ranges of the file overlap';
-  }
+  if (source.ino === target?.ino && range.to < end && range.from < range.to + range.length)
+    return onTarget('the two ranges of the file overlap');
   return undefined;
 }
+
+const off = (blocksize: number): string => `no multiple of ${blocksize}`;
 
 /** The hint for copies on write goes along with a clone of a whole file, as Linux has it. */
 function copyHint(tx: Transaction, source: LiveInode, target: LiveInode): void {

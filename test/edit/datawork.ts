@@ -164,7 +164,7 @@ export class DataWork {
         const range = { from: BigInt(at), to: BigInt(to), length: BigInt(length) };
         const wrong = checkRange(edit, edit.inode(from.ino), edit.inode(ino), range);
         if (wrong !== undefined) {
-          if (!/overlap/.test(wrong)) throw new Error(wrong);
+          if (!/overlap/.test(wrong.why)) throw new Error(wrong.why);
           return;
         }
         cloneRange(edit, from.ino, ino, range);

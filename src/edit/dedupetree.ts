@@ -1,0 +1,44 @@
+/** Dedupe by path: the files named, and those below the directories named. */
+import { AGF } from '../format/ag.js';
+import { DIFLAG } from '../format/dinode.js';
+import { type Deduped, Deduper } from './dedupe.js';
+import { type Edit, type Path, pathBytes } from './edit.js';
+import { requireReflink } from './share.js';
+import { walk } from './walk.js';
+
+/** Free blocks of the filesystem, by the AG headers. */
+function freeBlocks(edit: Edit): number {
+  let free = 0;
+  for (let agno = 0; agno < edit.g.agcount; agno++) {
+    const { view } = edit.engine.agf(agno);
+    free += view.getUint32(AGF.at.freeblks) + view.getUint32(AGF.at.flcount);
+  }
+  return free;
+}
+
+/**
+ * Shares equal blocks of regular files; each is told to `done`. Returns the blocks freed, and the files left
+ * out because their flags forbid changes. Throws PathError before anything is changed, NoSpaceError.
+ */
+export function dedupeTree(
+  edit: Edit,
+  paths: readonly Path[],
+  done: (path: Uint8Array, what: Deduped) => void,
+): { readonly freed: number; readonly skipped: number } {
+  requireReflink(edit);
+  const starts = paths.map((path) => ({ inode: edit.resolve(path), path: pathBytes(path) }));
+  const before = freeBlocks(edit);
+  const deduper = new Deduper(edit);
+  let skipped = 0;
+  for (const start of starts)
+    for (const { inode, path } of walk(edit, start.inode, start.path)) {
+      if (!inode.isRegular) continue;
+      if (inode.flags & (DIFLAG.IMMUTABLE | DIFLAG.APPEND)) {
+        skipped++;
+        continue;
+      }
+      const what = deduper.add(inode.ino);
+      if (what !== undefined) done(path, what);
+    }
+  return { freed: freeBlocks(edit) - before, skipped };
+}
