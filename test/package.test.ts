@@ -36,7 +36,8 @@ describe('the package', () => {
     for (const path of files)
       assert.match(path, /^(bin\/|dist\/|man\/|package\.json$|(README|DESIGN|CHANGELOG)\.md$|LICENSE$)/);
     const notDeclared = files.filter((f) => f.startsWith('dist/') && !/^dist\/types\/.*\.d\.ts$/.test(f));
-    assert.deepEqual(notDeclared.toSorted(), ['dist/index.js', 'dist/xfsimg.cache', 'dist/xfsimg.cjs']);
+    const bundles = ['dist/index.js', 'dist/worker.cjs', 'dist/xfsimg.cache', 'dist/xfsimg.cjs'];
+    assert.deepEqual(notDeclared.toSorted(), bundles);
     assert.ok(!files.some((f) => /\.test\.|(^|\/)test\/|fixtures/.test(f)));
     for (const page of readdirSync(join(top, 'man'))) assert.ok(files.includes(`man/${page}`), page);
   });

@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import type { Source } from '../image/source.js';
 import type { Finding } from '../repair/finding.js';
+import type { Progress } from '../repair/observe/observe.js';
 import { CliError, EXIT } from './errors.js';
 import { addImageOptions, type ImageOptions, imageError, openImage, openImageSource } from './image.js';
 
@@ -42,15 +43,15 @@ export function register(program: Command): void {
   });
 }
 
-function progressOf(options: RepairOptions): ((phase: string, agno: number) => void) | undefined {
+function progressOf(options: RepairOptions): Progress | undefined {
   if (options.verbose !== true) return undefined;
-  return (phase, agno) => {
-    if (agno === 0) process.stderr.write(`xfsimg: reading ${phase}\n`);
+  return ({ phase, done }) => {
+    if (done === 0) process.stderr.write(`xfsimg: reading ${phase}\n`);
   };
 }
 
 async function look(path: string, options: RepairOptions): Promise<void> {
-  const [{ examine }, { scanLog }, { formatLsn }] = await Promise.all([
+  const [{ examineByThreads }, { scanLog }, { formatLsn }] = await Promise.all([
     import('../repair/examine.js'),
     import('../journal/scan.js'),
     import('../format/log.js'),
@@ -62,7 +63,7 @@ async function look(path: string, options: RepairOptions): Promise<void> {
       `${path}: the log is dirty, head ${formatLsn(log.head)}, tail ${formatLsn(log.tail)}: replay it first (xfsimg log IMAGE replay, or mount and unmount)`,
       EXIT.UNUSABLE,
     );
-  const { findings } = examine(volume, progressOf(options));
+  const { findings } = await examineByThreads(volume, progressOf(options));
   const damage = await show(findings, options);
   process.stderr.write(
     damage === 0 ? `xfsimg: ${path}: clean\n` : `xfsimg: ${path}: ${count(damage)}; nothing was written\n`,
@@ -72,14 +73,19 @@ async function look(path: string, options: RepairOptions): Promise<void> {
 }
 
 async function change(path: string, options: RepairOptions): Promise<void> {
-  const [{ repair, UnrepairedError }, { NoSpaceError }, { saveUndo }, { recoverLog }, { refuseInUse }] =
-    await Promise.all([
-      import('../repair/repair.js'),
-      import('../repair/rebuild/space.js'),
-      import('../repair/undo.js'),
-      import('../transaction/recovery/recover.js'),
-      import('./inuse.js'),
-    ]);
+  const [
+    { repairByThreads, UnrepairedError },
+    { NoSpaceError },
+    { saveUndo },
+    { recoverLog },
+    { refuseInUse },
+  ] = await Promise.all([
+    import('../repair/repair.js'),
+    import('../repair/rebuild/space.js'),
+    import('../repair/undo.js'),
+    import('../transaction/recovery/recover.js'),
+    import('./inuse.js'),
+  ]);
   refuseInUse(path, options.force, 'repairs');
   // Looked at first as a filesystem: what is none is refused by name.
   openImage(path, options).close();
@@ -89,7 +95,7 @@ async function change(path: string, options: RepairOptions): Promise<void> {
     const recovery = logErrors(path, () => recoverLog(source));
     if (!recovery.clean)
       process.stderr.write(`xfsimg: ${path}: log replayed, ${recovery.transactions} transactions\n`);
-    const { findings, written } = repair(source, {
+    const { findings, written } = await repairByThreads(source, {
       onDuplicate: options.onDuplicate,
       progress: progressOf(options),
       undo: options.undo === undefined ? undefined : (ranges) => saveUndo(options.undo!, source, ranges),

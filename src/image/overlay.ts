@@ -8,10 +8,17 @@ const PAGE = 4096;
 
 export class OverlaySource implements Source {
   readonly under: Source;
-  readonly #pages = new Map<number, Uint8Array>();
+  readonly #pages: Map<number, Uint8Array>;
 
-  constructor(under: Source) {
+  /** `pages`: what another overlay of the same source holds, as `contents` gives it. */
+  constructor(under: Source, pages = new Map<number, Uint8Array>()) {
     this.under = under;
+    this.#pages = pages;
+  }
+
+  /** The pages that were written, by their number. */
+  get contents(): Map<number, Uint8Array> {
+    return this.#pages;
   }
 
   get size(): number {

@@ -67,6 +67,11 @@ export class FileSource implements Source {
     }
   }
 
+  /** A file that is open already, for reading: another thread's. Closing it is the opener's business. */
+  static adopt(path: string, fd: number, size: number): FileSource {
+    return new FileSource(path, fd, size, false);
+  }
+
   get size(): number {
     return this.#size;
   }

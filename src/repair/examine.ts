@@ -1,8 +1,11 @@
 /** `repair -n`: observe everything, judge it, and write nothing. */
+import { availableParallelism } from 'node:os';
+import { getU64 } from '../format/structure.js';
+import { SUPERBLOCK } from '../format/superblock.js';
 import type { Volume } from '../volume/volume.js';
 import type { Finding } from './finding.js';
 import { type Judgement, judge } from './judge/judge.js';
-import { type Observation, observe } from './observe/observe.js';
+import { type Observation, observe, observeByThreads, type Progress } from './observe/observe.js';
 
 export interface Examination {
   readonly observation: Observation;
@@ -10,9 +13,32 @@ export interface Examination {
   readonly findings: readonly Finding[];
 }
 
-/** Examines a filesystem whose log has nothing to replay. `progress` is told of each phase. */
-export function examine(volume: Volume, progress?: (phase: string, agno: number) => void): Examination {
-  const observation = observe(volume, progress);
+/** Examines a filesystem whose log has nothing to replay. */
+export function examine(volume: Volume, progress?: Progress): Examination {
+  return examined(observe(volume, progress));
+}
+
+/** The same by several threads, where that pays; the event loop turns in between. The findings are the same. */
+export async function examineByThreads(
+  volume: Volume,
+  progress?: Progress,
+  threads = threadsFor(volume),
+  stretch?: number,
+): Promise<Examination> {
+  return examined(await observeByThreads(volume, threads, progress, stretch));
+}
+
+/** Inodes that keep a thread busy for longer than it takes to start one. */
+const INODES_PER_THREAD = 50_000;
+const MAX_THREADS = 8;
+
+function threadsFor(volume: Volume): number {
+  const inodes = getU64(volume.superblock, SUPERBLOCK.at.icount);
+  const worth = Math.max(1, Math.floor(inodes / INODES_PER_THREAD));
+  return Math.min(worth, availableParallelism(), MAX_THREADS);
+}
+
+function examined(observation: Observation): Examination {
   const judgement = judge(observation);
   return { observation, judgement, findings: judgement.findings };
 }

@@ -11,10 +11,10 @@ import { SUPERBLOCK } from '../format/superblock.js';
 import { OverlaySource } from '../image/overlay.js';
 import type { Source } from '../image/source.js';
 import { openVolume } from '../volume/volume.js';
-import { type Examination, examine } from './examine.js';
+import { type Examination, examine, examineByThreads } from './examine.js';
 import type { Finding } from './finding.js';
 import { agfBtreeblks, agfField } from './observe/aglook.js';
-import { type Observation, observe } from './observe/observe.js';
+import { type Observation, observe, type Progress } from './observe/observe.js';
 import { rebuildAg } from './rebuild/ag.js';
 import { DirEdits } from './rebuild/dirs.js';
 import type { DuplicatePolicy } from './rebuild/inodes.js';
@@ -27,7 +27,7 @@ export interface RepairOptions {
   readonly onDuplicate: DuplicatePolicy;
   /** Keeps what is about to be overwritten; called before the first write. */
   readonly undo?: (ranges: readonly { offset: number; length: number }[]) => void;
-  readonly progress?: (phase: string, agno: number) => void;
+  readonly progress?: Progress;
 }
 
 export interface RepairResult {
@@ -60,8 +60,27 @@ const MAX_ROUNDS = 12;
  * where the image has no room for what has to be built; the image is as it was then.
  */
 export function repair(target: Source, options: RepairOptions): RepairResult {
+  const steps = repairing(target, options);
+  let step = steps.next();
+  while (!step.done) step = steps.next(examine(openVolume(step.value), options.progress));
+  return step.value;
+}
+
+/** The same, examining by several threads where that pays. */
+export async function repairByThreads(target: Source, options: RepairOptions): Promise<RepairResult> {
+  const steps = repairing(target, options);
+  let step = steps.next();
+  while (!step.done) step = steps.next(await examineByThreads(openVolume(step.value), options.progress));
+  return step.value;
+}
+
+/** The repair itself; it hands out what it wants examined. */
+function* repairing(
+  target: Source,
+  options: RepairOptions,
+): Generator<OverlaySource, RepairResult, Examination> {
   const overlay = new OverlaySource(target);
-  const first = look(overlay, options);
+  const first = yield overlay;
   const findings = first.findings.map((f) => ({ ...f, path: f.path }));
   if (!findings.some(isDamage)) return { findings, written: 0 };
   const { g } = first.observation.volume;
@@ -89,7 +108,7 @@ export function repair(target: Source, options: RepairOptions): RepairResult {
       const now = observe(openVolume(overlay));
       for (const agno of agnos) rebuildAg(now, agno);
     }
-    state = look(overlay, options);
+    state = yield overlay;
   }
   // Every AG that any finding concerned, before or after, gets new trees.
   const damaged = new Set<number>();
@@ -98,8 +117,8 @@ export function repair(target: Source, options: RepairOptions): RepairResult {
   for (const look of state.observation.ags)
     if (Object.values(look.trees).some((t) => t.sound === false)) damaged.add(look.agno);
   for (const agno of damaged) rebuildAg(state.observation, agno);
-  setCounters(overlay, g, look(overlay, options));
-  const last = look(overlay, options);
+  setCounters(overlay, g, yield overlay);
+  const last = yield overlay;
   const left = last.findings.filter(isDamage);
   if (left.length > 0)
     throw new UnrepairedError(
@@ -119,10 +138,6 @@ function agsOf(o: Observation, inos: ReadonlySet<number>): Set<number> {
     for (let i = 0; i < claims.count && !out.has(agno); i++)
       if (claims.owner[i] >= 0 && inos.has(o.table.ino(claims.owner[i]))) out.add(agno);
   return out;
-}
-
-function look(overlay: OverlaySource, options: RepairOptions): Examination {
-  return examine(openVolume(overlay), options.progress);
 }
 
 /** The superblock's counters, from AGs that are right. */

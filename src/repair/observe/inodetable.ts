@@ -51,6 +51,15 @@ export class EntryColumns {
   }
 }
 
+/** The table's columns as threads share them. */
+export type SharedTable = Pick<
+  InodeTable,
+  'chunks' | 'chunkIno' | 'holemask' | 'freeHigh' | 'freeLow' | 'flags' | 'type' | 'nlink'
+>;
+
+/** A column in memory that other threads can see. */
+const shared = (bytes: number): SharedArrayBuffer => new SharedArrayBuffer(bytes);
+
 export class InodeTable {
   readonly #g: Geometry;
   /** First inode number of each chunk, and its masks. */
@@ -66,10 +75,10 @@ export class InodeTable {
   finobt = { count: 0, ino: new Float64Array(64), high: new Uint32Array(64), low: new Uint32Array(64) };
 
   // One element a slot, once `freeze` was called.
-  flags = new Uint8Array(0);
+  flags: Uint8Array = new Uint8Array(0);
   /** File type as directories store it (FTYPE). */
-  type = new Uint8Array(0);
-  nlink = new Uint32Array(0);
+  type: Uint8Array = new Uint8Array(0);
+  nlink: Uint32Array = new Uint32Array(0);
   entries = new EntryColumns(0);
   #last = 0;
 
@@ -121,11 +130,36 @@ export class InodeTable {
     // AGs without a chunk end where the one before them does.
     for (let n = 1; n < this.firstChunk.length; n++)
       this.firstChunk[n] = Math.max(this.firstChunk[n], this.firstChunk[n - 1]);
-    const n = this.chunks * INODES_PER_CHUNK;
-    this.flags = new Uint8Array(n);
-    this.type = new Uint8Array(n);
-    this.nlink = new Uint32Array(n);
+    const n = this.slots;
+    this.flags = new Uint8Array(shared(n));
+    this.type = new Uint8Array(shared(n));
+    this.nlink = new Uint32Array(shared(n * 4));
     this.entries = new EntryColumns(n);
+  }
+
+  /** Slots of all chunks there are. */
+  get slots(): number {
+    return this.chunks * INODES_PER_CHUNK;
+  }
+
+  /** What another thread needs to scan inodes: `flags`, `type` and `nlink` are the same memory in all. */
+  share(): SharedTable {
+    const { chunks, flags, type, nlink } = this;
+    return {
+      chunks,
+      chunkIno: this.chunkIno.subarray(0, chunks),
+      holemask: this.holemask.subarray(0, chunks),
+      freeHigh: this.freeHigh.subarray(0, chunks),
+      freeLow: this.freeLow.subarray(0, chunks),
+      flags,
+      type,
+      nlink,
+    };
+  }
+
+  /** The table on the other side of `share`: for scanning, with no more than that takes. */
+  static from(g: Geometry, columns: SharedTable): InodeTable {
+    return Object.assign(new InodeTable(g), columns);
   }
 
   /** Whether a chunk has a free inode: the mask's bits for inodes it does not have are set too. */

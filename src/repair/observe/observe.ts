@@ -7,6 +7,8 @@ import { FaultLog } from './faultlog.js';
 import { InodeScanner } from './inodescan.js';
 import { InodeTable, SLOT } from './inodetable.js';
 import { ScanPart } from './scanpart.js';
+import { Threads } from './threads.js';
+import { STRETCH, type UnitResult, Units } from './units.js';
 
 export interface Observation {
   readonly volume: Volume;
@@ -17,16 +19,86 @@ export interface Observation {
   readonly log: FaultLog;
   /** Slots of quota and realtime inodes. */
   readonly systemSlots: readonly number[];
+  /** Threads that looked. */
+  readonly threads: number;
 }
 
-/** Reads the whole filesystem's metadata. `progress` is told of each AG before it is read. */
-export function observe(volume: Volume, progress?: (phase: string, agno: number) => void): Observation {
+/** Where an observation stands, for whoever waits. */
+export interface Stage {
+  readonly phase: 'inode btrees' | 'space btrees' | 'inodes';
+  /** The AG that is being read, where AGs are read one by one. */
+  readonly agno?: number;
+  readonly done: number;
+  readonly total: number;
+  readonly unit: 'AGs' | 'inodes';
+}
+
+export type Progress = (stage: Stage) => void;
+
+/** Reads the whole filesystem's metadata. */
+export function observe(volume: Volume, progress?: Progress): Observation {
+  const o = begin(volume, 1, progress);
+  const { ags, table, inodes, log } = o;
+  const units = new Units(ags.length, table.chunks);
+  const scanner = new InodeScanner(volume, table, table.entries, inodes);
+  let done = 0;
+  for (let index = 0; index < units.count; index++) {
+    const agno = units.agno(index);
+    if (agno === undefined) {
+      progress?.({ phase: 'inodes', done, total: table.slots, unit: 'inodes' });
+      units.scan(index, scanner);
+      done += units.inodes(index);
+    } else {
+      progress?.({ phase: 'space btrees', agno, done: agno, total: ags.length, unit: 'AGs' });
+      readSpaceTrees(volume, ags[agno], log.report);
+    }
+  }
+  return o;
+}
+
+/**
+ * The same by `threads` threads, where the source can be read by several; the event loop turns in between. The
+ * observation is the same. `stretch`: inodes that a thread takes at once, at least.
+ */
+export async function observeByThreads(
+  volume: Volume,
+  threads: number,
+  progress?: Progress,
+  stretch = STRETCH,
+): Promise<Observation> {
+  const workers = new Threads(volume, threads - 1);
+  const o = begin(volume, workers.count + 1, progress);
+  const { ags, table, inodes, log } = o;
+  const units = new Units(ags.length, table.chunks, stretch);
+  const between = (): Promise<void> => {
+    progress?.({ phase: 'inodes', done: workers.done[0], total: table.slots, unit: 'inodes' });
+    return new Promise((resolve) => setImmediate(resolve));
+  };
+  const own = (index: number): UnitResult => units.run(index, volume, table, table.entries);
+  for (const result of await workers.run(units, table, own, between, stretch)) {
+    if ('part' in result) inodes.append(result.part);
+    else {
+      const { agno, look } = result;
+      ags[agno].claims.append(look.claims);
+      Object.assign(ags[agno], {
+        ...look,
+        claims: ags[agno].claims,
+        trees: { ...ags[agno].trees, ...look.trees },
+      });
+      log.append(result.log);
+    }
+  }
+  return o;
+}
+
+/** Headers and inode btrees: what says where inodes are. */
+function begin(volume: Volume, threads: number, progress: Progress | undefined): Observation {
   const { g } = volume;
   const log = new FaultLog();
   const table = new InodeTable(g);
   const ags: AgLook[] = [];
   for (let agno = 0; agno < g.agcount; agno++) {
-    progress?.('btrees', agno);
+    progress?.({ phase: 'inode btrees', agno, done: agno, total: g.agcount, unit: 'AGs' });
     const look = lookAtHeaders(volume, agno, log.report);
     readInodeTrees(volume, look, table, log.report);
     ags.push(look);
@@ -34,15 +106,11 @@ export function observe(volume: Volume, progress?: (phase: string, agno: number)
   table.freeze();
   const systemSlots = systemInodes(volume, table);
   for (const slot of systemSlots) table.flags[slot] |= SLOT.SYSTEM;
-  for (const look of ags) readSpaceTrees(volume, look, log.report);
-  progress?.('inodes', 0);
   const inodes = new ScanPart(
     ags.map((ag) => ag.claims),
     log,
   );
-  const scanner = new InodeScanner(volume, table, table.entries, inodes);
-  for (let chunk = 0; chunk < table.chunks; chunk++) scanner.chunk(chunk);
-  return { volume, ags, table, inodes, log, systemSlots };
+  return { volume, ags, table, inodes, log, systemSlots, threads };
 }
 
 /** Inodes the superblock points to that no directory names. */
