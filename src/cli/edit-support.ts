@@ -50,9 +50,11 @@ function cutArgument(value: string): CutPoint {
 
 /** The options that every command has which changes an image. */
 export function addEditOptions(command: Command): Command {
+  // With setfattr -v is the value, as everywhere.
+  const verbose = command.options.some((o) => o.short === '-v') ? '--verbose' : '-v, --verbose';
   return addImageOptions(command)
     .option('--force', 'even if the image is in use')
-    .option('-v, --verbose', 'what was written, in figures, on stderr')
+    .option(verbose, 'what was written, in figures, on stderr')
     .addOption(
       new Option(
         '--cut <where>',
