@@ -68,20 +68,12 @@ export function setXattr(
   checkFlags(inode, bytes);
   if (attr.kind === 'acl') {
     const acl = parseAcl(inode, attr.which, value, bytes);
-    edit.run((tx, now) => {
-      markChanged(tx, inode, now);
-      if (attr.which === 'access') {
-        let { mode } = inode;
-        for (const e of acl) {
-          const shift = modeShift(acl, e.tag);
-          if (shift !== undefined) mode = (mode & ~(7 << shift)) | (e.perm << shift);
-        }
-        inode.setMode(mode);
-      }
-      if (attr.which === 'access' && isPlain(acl))
-        removeAttr(tx, inode, NAMESPACE_FLAG.trusted, ACL_NAME.access);
-      else setAcl(tx, inode, attr.which, acl);
-    });
+    if (attr.which === 'access') setAccess(edit, inode, acl);
+    else
+      edit.run((tx, now) => {
+        markChanged(tx, inode, now);
+        setAcl(tx, inode, 'default', acl);
+      });
     return;
   }
   if (value.length > XATTR_SIZE_MAX)
@@ -101,6 +93,23 @@ export function setXattr(
   edit.run((tx, now) => {
     markChanged(tx, inode, now);
     setAttr(tx, inode, attr.flags, attr.name, value);
+  });
+}
+
+/** Sets an access ACL, and the permissions it says; one that says no more than those is not kept. */
+function setAccess(edit: Edit, inode: LiveInode, acl: readonly AclEntry[]): void {
+  edit.run((tx, now) => {
+    let { mode } = inode;
+    for (const e of acl) {
+      const shift = modeShift(acl, e.tag);
+      if (shift !== undefined) mode = (mode & ~(7 << shift)) | (e.perm << shift);
+    }
+    if (isPlain(acl)) {
+      const had = removeAttr(tx, inode, NAMESPACE_FLAG.trusted, ACL_NAME.access);
+      if (!had && mode === inode.mode) return;
+    } else setAcl(tx, inode, 'access', acl);
+    markChanged(tx, inode, now);
+    inode.setMode(mode);
   });
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { populated } from '../support/cache.js';
 import { withMount } from '../support/mount.js';
-import { oracle, tmpdir } from '../support/oracle.js';
+import { oracle, run, tmpdir } from '../support/oracle.js';
 import { mkfs } from '../support/populate.js';
 import { findings, verdicts } from './base.js';
 
@@ -44,6 +44,20 @@ test('space beyond the end of a file and unwritten space are no damage', oracle(
     closeSync(fd);
     for (let i = 0; i < 300; i++) closeSync(openSync(join(root, `f${i}`), 'w'));
     for (let i = 0; i < 300; i += 3) unlinkSync(join(root, `f${i}`));
+  });
+  assert.deepEqual(verdicts(findings(image).damage), []);
+});
+
+test('extent size hints left in freed inodes are no damage', oracle('mount', 'xfs_io'), () => {
+  const image = mkfs(join(tmpdir(), 'image'));
+  withMount(image, (root) => {
+    for (const hint of ['extsize', 'cowextsize']) {
+      closeSync(openSync(join(root, hint), 'w'));
+      run('xfs_io', ['-c', `${hint} 65536`, join(root, hint)]);
+    }
+  });
+  withMount(image, (root) => {
+    for (const hint of ['extsize', 'cowextsize']) unlinkSync(join(root, hint));
   });
   assert.deepEqual(verdicts(findings(image).damage), []);
 });

@@ -108,11 +108,13 @@ export class InodeScanner {
     };
     const flags = v.getUint16(base + AT.flags);
     unused('onlink', v.getUint16(base + AT.onlink));
-    if ((flags & (DIFLAG.EXTSIZE | DIFLAG.EXTSZINHERIT)) === 0)
-      unused('extsize', v.getUint32(base + AT.extsize));
-    if ((v.getUint32(base + AT.flags2 + 4) & DIFLAG2.COWEXTSIZE) === 0)
-      unused('cowextsize', v.getUint32(base + AT.cowextsize));
-    if (v.getUint16(base + AT.mode) === 0) {
+    // Linux clears the flags of an inode it frees, and leaves the hints.
+    if (v.getUint16(base + AT.mode) !== 0) {
+      if ((flags & (DIFLAG.EXTSIZE | DIFLAG.EXTSZINHERIT)) === 0)
+        unused('extsize', v.getUint32(base + AT.extsize));
+      if ((v.getUint32(base + AT.flags2 + 4) & DIFLAG2.COWEXTSIZE) === 0)
+        unused('cowextsize', v.getUint32(base + AT.cowextsize));
+    } else {
       unused('flags', flags);
       unused('flags2', getU64(v, base + AT.flags2) - (v.getUint32(base + AT.flags2 + 4) & this.#freeFlags2));
     }
