@@ -1,10 +1,9 @@
 /** `xfsimg repair IMAGE` */
 import { type Command, Option } from 'commander';
-import type { Source } from '../image/source.js';
 import type { Finding } from '../repair/finding.js';
 import type { Progress } from '../repair/observe/observe.js';
 import { CliError, EXIT } from './errors.js';
-import { addImageOptions, type ImageOptions, imageError, openImage, openImageSource } from './image.js';
+import { addImageOptions, type ImageOptions, imageError, openImageSource } from './image.js';
 
 interface RepairOptions extends ImageOptions {
   dryRun?: boolean;
@@ -51,87 +50,90 @@ function progressOf(options: RepairOptions): Progress | undefined {
 }
 
 async function look(path: string, options: RepairOptions): Promise<void> {
-  const [{ examineByThreads }, { scanLog }, { formatLsn }] = await Promise.all([
+  const [
+    { examineByThreads },
+    { restoreSuperblock },
+    { OverlaySource },
+    { openVolume },
+    { scanLog },
+    { formatLsn },
+  ] = await Promise.all([
     import('../repair/examine.js'),
+    import('../repair/prepare.js'),
+    import('../image/overlay.js'),
+    import('../volume/volume.js'),
     import('../journal/scan.js'),
     import('../format/log.js'),
   ]);
-  const volume = openImage(path, options);
-  const log = logErrors(path, () => scanLog(volume.source, volume.g));
-  if (!log.clean)
-    throw new CliError(
-      `${path}: the log is dirty, head ${formatLsn(log.head)}, tail ${formatLsn(log.tail)}: replay it first (xfsimg log IMAGE replay, or mount and unmount)`,
-      EXIT.UNUSABLE,
-    );
-  const { findings } = await examineByThreads(volume, progressOf(options));
-  const damage = await show(findings, options);
-  process.stderr.write(
-    damage === 0 ? `xfsimg: ${path}: clean\n` : `xfsimg: ${path}: ${count(damage)}; nothing was written\n`,
-  );
-  volume.close();
-  if (damage > 0) process.exitCode = EXIT.FAILED;
-}
-
-async function change(path: string, options: RepairOptions): Promise<void> {
-  const [
-    { repairByThreads, UnrepairedError },
-    { NoSpaceError },
-    { saveUndo },
-    { recoverLog },
-    { refuseInUse },
-  ] = await Promise.all([
-    import('../repair/repair.js'),
-    import('../repair/rebuild/space.js'),
-    import('../repair/undo.js'),
-    import('../transaction/recovery/recover.js'),
-    import('./inuse.js'),
-  ]);
-  refuseInUse(path, options.force, 'repairs');
-  // Looked at first as a filesystem: what is none is refused by name.
-  openImage(path, options).close();
-  const source = openImageSource(path, { ...options, write: true });
+  const source = openImageSource(path, options);
   try {
-    if (options.dropLog === true) await dropTheLog(path, source);
-    const recovery = logErrors(path, () => recoverLog(source));
-    if (!recovery.clean)
-      process.stderr.write(`xfsimg: ${path}: log replayed, ${recovery.transactions} transactions\n`);
-    const { findings, written } = await repairByThreads(source, {
-      onDuplicate: options.onDuplicate,
-      progress: progressOf(options),
-      undo: options.undo === undefined ? undefined : (ranges) => saveUndo(options.undo!, source, ranges),
-    });
-    const damage = await show(findings, options);
+    const overlay = new OverlaySource(source);
+    const restored = restoreSuperblock(overlay);
+    // Several threads can read the image itself.
+    const volume = openVolume(restored.length > 0 ? overlay : source);
+    const log = scanLog(volume.source, volume.g);
+    if (!log.clean)
+      throw new CliError(
+        `${path}: the log is dirty, head ${formatLsn(log.head)}, tail ${formatLsn(log.tail)}: replay it first (xfsimg log IMAGE replay, or mount and unmount)`,
+        EXIT.UNUSABLE,
+      );
+    const { findings } = await examineByThreads(volume, progressOf(options));
+    const damage = await show([...restored, ...findings], options);
     process.stderr.write(
-      written === 0
-        ? `xfsimg: ${path}: clean, nothing was written\n`
-        : `xfsimg: ${path}: ${count(damage)}, repaired; ${written} bytes written\n`,
+      damage === 0 ? `xfsimg: ${path}: clean\n` : `xfsimg: ${path}: ${count(damage)}; nothing was written\n`,
     );
-    if (written > 0 && options.exitRepaired === true) process.exitCode = EXIT.REPAIRED;
+    if (damage > 0) process.exitCode = EXIT.FAILED;
   } catch (error) {
-    if (error instanceof UnrepairedError) await show(error.findings, options);
-    if (error instanceof UnrepairedError || error instanceof NoSpaceError)
-      throw new CliError(`${path}: ${error.message}`, EXIT.FAILED);
-    throw imageError(path, error);
+    throw repairError(path, error);
   } finally {
     source.close();
   }
 }
 
-/** Empties the log unless it is clean. */
-async function dropTheLog(path: string, source: Source): Promise<void> {
-  const [{ dropLog }, { scanLog }, { openVolume }] = await Promise.all([
-    import('../journal/clear.js'),
-    import('../journal/scan.js'),
-    import('../volume/volume.js'),
+async function change(path: string, options: RepairOptions): Promise<void> {
+  const [{ repairByThreads, UnrepairedError }, { saveUndo }, { refuseInUse }] = await Promise.all([
+    import('../repair/repair.js'),
+    import('../repair/undo.js'),
+    import('./inuse.js'),
   ]);
-  const volume = openVolume(source);
+  refuseInUse(path, options.force, 'repairs');
+  const source = openImageSource(path, { ...options, write: true });
   try {
-    if (scanLog(source, volume.g).clean) return;
+    const { findings, log, written } = await repairByThreads(source, {
+      onDuplicate: options.onDuplicate,
+      dropLog: options.dropLog,
+      progress: progressOf(options),
+      undo: options.undo === undefined ? undefined : (ranges) => saveUndo(options.undo!, source, ranges),
+    });
+    if (log.kind === 'replayed')
+      process.stderr.write(`xfsimg: ${path}: log replayed, ${log.recovery.transactions} transactions\n`);
+    if (log.kind === 'dropped') process.stderr.write(`xfsimg: ${path}: the log was dropped\n`);
+    const damage = await show(findings, options);
+    process.stderr.write(
+      damage > 0
+        ? `xfsimg: ${path}: ${count(damage)}, repaired; ${written} bytes written\n`
+        : `xfsimg: ${path}: clean${written === 0 ? ', nothing was written' : ''}\n`,
+    );
+    if (damage > 0 && options.exitRepaired === true) process.exitCode = EXIT.REPAIRED;
   } catch (error) {
-    if ((error as Error).name !== 'LogError') throw error;
+    if (error instanceof UnrepairedError) await show(error.findings, options);
+    throw repairError(path, error);
+  } finally {
+    source.close();
   }
-  dropLog(volume);
-  process.stderr.write(`xfsimg: ${path}: the log was dropped\n`);
+}
+
+/** One line and the exit status for what stands in the way of a repair. */
+function repairError(path: string, error: unknown): unknown {
+  const { name, message } = error as Error;
+  if (name === 'UnrepairedError' || name === 'NoSpaceError')
+    return new CliError(`${path}: ${message}`, EXIT.FAILED);
+  if (name === 'LogError')
+    return new CliError(
+      `${path}: ${message}; repair -L drops the log, and what it holds is lost`,
+      EXIT.UNUSABLE,
+    );
+  return imageError(path, error);
 }
 
 const count = (damage: number): string => `${damage} ${damage === 1 ? 'finding' : 'findings'}`;
@@ -152,15 +154,6 @@ async function show(findings: readonly Finding[], options: RepairOptions): Promi
   for (const { code, severity, count } of summarize(shown))
     process.stderr.write(`xfsimg: ${count} ${severity === 'note' ? `${code} (note)` : code}\n`);
   return findings.filter((f) => f.severity === 'damage').length;
-}
-
-function logErrors<T>(path: string, scan: () => T): T {
-  try {
-    return scan();
-  } catch (error) {
-    if ((error as Error).name !== 'LogError') throw error;
-    throw new CliError(`${path}: ${(error as Error).message}`, EXIT.UNUSABLE);
-  }
 }
 
 /** A finding as text: one line, and the evidence below it where asked for. */

@@ -92,6 +92,10 @@ export const CODES = {
   'inode.blocks': 'an inode’s block count that is not what its forks hold',
   'directory.entry': 'a directory entry that names an inode not in use, or of another type',
   'directory.parent': 'a directory whose ".." is not the directory that holds it',
+  'superblock.primary': 'a primary superblock that does not verify, or that its copies contradict',
+  'superblock.pointer': 'an inode number, flag or unused byte of the superblock that cannot be true',
+  'superblock.copy':
+    'a copy of the superblock that does not verify, or that is not what the primary one says',
   'superblock.needsrepair': 'the superblock says that a repair was begun and not finished',
   'counter.wrong': 'a counter of an AG header or the superblock that is not what it counts',
 } as const;

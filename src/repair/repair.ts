@@ -1,30 +1,35 @@
 /**
- * The repair: examine, decide, rebuild into an overlay, examine the result, and only when that is clean write
- * it to the image. What this version cannot make clean it refuses by name, with nothing written.
+ * The repair: find the superblock, settle the log, examine, decide, rebuild, all in an overlay; examine the result,
+ * and only when that is clean write it to the image. What this version cannot make clean it refuses by name, with
+ * nothing written.
  */
 
 import { sealCrc } from '../format/checksum.js';
 import { INCOMPAT } from '../format/features.js';
-import type { Geometry } from '../format/geometry.js';
+import { blockOffset } from '../format/geometry.js';
 import { setU64, viewOf } from '../format/structure.js';
 import { SUPERBLOCK } from '../format/superblock.js';
 import { OverlaySource } from '../image/overlay.js';
 import type { Source } from '../image/source.js';
-import { openVolume } from '../volume/volume.js';
+import { bytesOf, openVolume } from '../volume/volume.js';
 import { type Examination, examine, examineByThreads } from './examine.js';
 import type { Finding } from './finding.js';
 import { agfBtreeblks, agfField } from './observe/aglook.js';
 import { type Observation, observe, type Progress } from './observe/observe.js';
+import { type LogOutcome, restoreSuperblock, settleLog } from './prepare.js';
 import { rebuildAg } from './rebuild/ag.js';
 import { DirEdits } from './rebuild/dirs.js';
 import type { DuplicatePolicy } from './rebuild/inodes.js';
 import { InodeEdits } from './rebuild/inodes.js';
 import { LostFound } from './rebuild/lostfound.js';
 import { FreeSpace } from './rebuild/space.js';
-import { changes, writeOut } from './rebuild/writeout.js';
+import { changes, writeLog, writeOut } from './rebuild/writeout.js';
+import { copyOf } from './superblock.js';
 
 export interface RepairOptions {
   readonly onDuplicate: DuplicatePolicy;
+  /** Empties a log that is not clean instead of replaying it. */
+  readonly dropLog?: boolean;
   /** Keeps what is about to be overwritten; called before the first write. */
   readonly undo?: (ranges: readonly { offset: number; length: number }[]) => void;
   readonly progress?: Progress;
@@ -33,6 +38,7 @@ export interface RepairOptions {
 export interface RepairResult {
   /** What was found, and repaired. */
   readonly findings: readonly Finding[];
+  readonly log: LogOutcome;
   /** Bytes written; 0 for a clean image. */
   readonly written: number;
 }
@@ -56,8 +62,8 @@ const isDamage = (f: Finding): boolean => f.severity === 'damage';
 const MAX_ROUNDS = 12;
 
 /**
- * Repairs the filesystem in `target`, whose log has nothing to replay. Throws UnrepairedError, and NoSpaceError
- * where the image has no room for what has to be built; the image is as it was then.
+ * Repairs the filesystem in `target`. Throws LogError where the log cannot be replayed, UnrepairedError, and
+ * NoSpaceError where the image has no room for what has to be built; the image is as it was then.
  */
 export function repair(target: Source, options: RepairOptions): RepairResult {
   const steps = repairing(target, options);
@@ -80,11 +86,26 @@ function* repairing(
   options: RepairOptions,
 ): Generator<OverlaySource, RepairResult, Examination> {
   const overlay = new OverlaySource(target);
+  const restored = restoreSuperblock(overlay);
+  const log = settleLog(overlay, options.dropLog === true);
   const first = yield overlay;
-  const findings = first.findings.map((f) => ({ ...f, path: f.path }));
-  if (!findings.some(isDamage)) return { findings, written: 0 };
+  const findings = [...restored, ...first.findings].map((f) => ({ ...f, path: f.path }));
   const { g } = first.observation.volume;
+  const damaged = findings.some(isDamage);
+  if (!damaged && log.kind === 'clean') return { findings, log, written: 0 };
+  if (damaged) yield* rebuild(overlay, first, findings, options);
+  options.undo?.(changes(g, overlay));
+  const written = damaged ? writeOut(g, overlay, target, log.kind) : writeLog(overlay, target, log.kind);
+  return { findings, log, written };
+}
 
+/** Rebuilds in the overlay what is wrong; throws where something is left. */
+function* rebuild(
+  overlay: OverlaySource,
+  first: Examination,
+  findings: readonly Finding[],
+  options: RepairOptions,
+): Generator<OverlaySource, void, Examination> {
   let state = first;
   for (let round = 0; round < MAX_ROUNDS && state.findings.some(isDamage); round++) {
     const { observation, judgement } = state;
@@ -113,11 +134,12 @@ function* repairing(
   // Every AG that any finding concerned, before or after, gets new trees.
   const damaged = new Set<number>();
   for (const f of [...first.findings, ...state.findings])
-    if (isDamage(f) && f.agno !== undefined) damaged.add(f.agno);
+    if (isDamage(f) && f.agno !== undefined && f.code !== 'superblock.copy') damaged.add(f.agno);
   for (const look of state.observation.ags)
     if (Object.values(look.trees).some((t) => t.sound === false)) damaged.add(look.agno);
   for (const agno of damaged) rebuildAg(state.observation, agno);
-  setCounters(overlay, g, yield overlay);
+  setCounters(overlay, yield overlay);
+  writeCopies(overlay, state.findings);
   const last = yield overlay;
   const left = last.findings.filter(isDamage);
   if (left.length > 0)
@@ -125,9 +147,6 @@ function* repairing(
       findings,
       left.map((f) => ({ ...f, path: f.path })),
     );
-  options.undo?.(changes(g, overlay));
-  const written = writeOut(g, overlay, target);
-  return { findings, written };
 }
 
 /** AGs in which any of these inodes has blocks. */
@@ -140,8 +159,16 @@ function agsOf(o: Observation, inos: ReadonlySet<number>): Set<number> {
   return out;
 }
 
+/** The copies of the superblock that findings call wrong, from the primary one. */
+function writeCopies(overlay: OverlaySource, findings: readonly Finding[]): void {
+  const { g, superblock } = openVolume(overlay);
+  const copy = copyOf(bytesOf(superblock));
+  for (const f of findings) if (f.code === 'superblock.copy') overlay.write(blockOffset(g, f.agno!, 0), copy);
+}
+
 /** The superblock's counters, from AGs that are right. */
-function setCounters(overlay: OverlaySource, g: Geometry, state: Examination): void {
+function setCounters(overlay: OverlaySource, state: Examination): void {
+  const { g } = state.observation.volume;
   let free = 0;
   let inodes = 0;
   let freeInodes = 0;

@@ -5,6 +5,7 @@ import { readInode } from '../../volume/inode.js';
 import { CLAIM } from '../observe/columns.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
+import { QUOTA_MAGIC } from '../pointers.js';
 import type { Run, RunClaim, RunRmap } from './runs.js';
 import { standingOn } from './standing.js';
 import type { Context } from './verdict.js';
@@ -18,7 +19,6 @@ export interface Mapping {
   readonly info: number;
 }
 
-const QUOTA_MAGIC = 0x4451; // 'DQ'
 const FORK = CLAIM.ATTR | CLAIM.BMBT;
 
 export class Evidence implements Context {

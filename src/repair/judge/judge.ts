@@ -7,6 +7,7 @@ import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
 import { type Comparison, compareAg } from './compare.js';
 import { Evidence } from './context.js';
+import { judgeCopies } from './copies.js';
 import { judgeCounters } from './counters.js';
 import { judgeInodes } from './inodes.js';
 import { Paths } from './paths.js';
@@ -41,6 +42,7 @@ export function judge(o: Observation): Judgement {
   for (const { run, verdict } of judged) writer.add(run, verdict);
   writer.finish();
   judgeCounters(o, comparisons, findings);
+  judgeCopies(o, findings);
   judgeInodes(o, judged, paths, findings);
   judgeFlags(o, paths, findings);
   return { findings, comparisons, runs: judged, evidence };

@@ -4,8 +4,7 @@ import { createHash } from 'node:crypto';
 import { appendFileSync, closeSync, existsSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { OverlaySource } from '../../../src/image/overlay.js';
 import { MemorySource, type Source } from '../../../src/image/source.js';
-import { repair } from '../../../src/repair/repair.js';
-import { recoverLog } from '../../../src/transaction/recovery/recover.js';
+import { type RepairResult, repair } from '../../../src/repair/repair.js';
 import { withMount } from '../../support/mount.js';
 import { copyImage, run } from '../../support/oracle.js';
 import { describeTree } from '../../support/tree.js';
@@ -128,12 +127,18 @@ function look(bench: Workbench, source: Source, dirty: Iterable<number>, linux: 
   return { mounted, kept: tree.paths.size - lost.length, lost: lost.slice(0, MAX_LOST), complaint };
 }
 
-/** Repairs as the command line does: the log first, dropped where it cannot be replayed. */
+/** A repair; where the log cannot be replayed a second one that drops it. */
 function mend(target: Source): { written: number; codes: string[] } {
-  recoverLog(target);
-  const { written, findings } = repair(target, { onDuplicate: 'quarantine' });
-  const damage = findings.filter((f) => f.severity === 'damage');
-  return { written, codes: [...new Set(damage.map((f) => f.code))] };
+  const once = (dropLog: boolean): RepairResult => repair(target, { onDuplicate: 'quarantine', dropLog });
+  let result: RepairResult;
+  try {
+    result = once(false);
+  } catch (error) {
+    if ((error as Error).name !== 'LogError') throw error;
+    result = once(true);
+  }
+  const damage = result.findings.filter((f) => f.severity === 'damage');
+  return { written: result.written, codes: [...new Set(damage.map((f) => f.code))] };
 }
 
 export interface Scrutiny {
