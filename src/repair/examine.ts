@@ -28,8 +28,8 @@ export async function examineByThreads(
   return examined(await observeByThreads(volume, threads, progress, stretch));
 }
 
-/** Inodes that keep a thread busy for longer than it takes to start one. */
-const INODES_PER_THREAD = 50_000;
+/** Inodes that keep a thread busy for longer than it takes to start one, and V8 to compile everything again. */
+const INODES_PER_THREAD = 300_000;
 const MAX_THREADS = 8;
 
 function threadsFor(volume: Volume): number {

@@ -155,6 +155,27 @@ function highRmapKey(leaf: DataView, at: number, into: DataView): void {
   into.setUint32(16, low);
 }
 
+/** Compares the low keys of two neighbours in a block: as `compareLowKeys`, without making keys of records. */
+function compareNeighbours(kind: BtreeKind, level: number, block: DataView, a: number, b: number): number {
+  if (level > 0 || (kind.name !== 'rmapbt' && kind.name !== 'bmbt'))
+    return compareLowKeys(kind, block, a, block, b);
+  if (kind.name === 'bmbt') {
+    // The offset stands below the first bit; what follows it is the block it starts at.
+    const d = (block.getUint32(a) & 0x7fff_ffff) - (block.getUint32(b) & 0x7fff_ffff);
+    return d !== 0 ? d : (block.getUint32(a + 4) >>> 9) - (block.getUint32(b + 4) >>> 9);
+  }
+  const d = block.getUint32(a) - block.getUint32(b);
+  if (d !== 0) return d;
+  // Behind the start comes the length, which is no part of the key.
+  for (let i = 8; i < 16; i += 4) {
+    const word = block.getUint32(a + i) - block.getUint32(b + i);
+    if (word !== 0) return word;
+  }
+  const high =
+    ((block.getUint32(a + 16) & UNWRITTEN_MASK) >>> 0) - ((block.getUint32(b + 16) & UNWRITTEN_MASK) >>> 0);
+  return high !== 0 ? high : block.getUint32(a + 20) - block.getUint32(b + 20);
+}
+
 /** Highest of the high keys in a block of the rmapbt: what its parent's high key must be. */
 function highestRmapKey(
   kind: BtreeKind,
@@ -164,15 +185,19 @@ function highestRmapKey(
   spare: DataView,
 ): void {
   const numrecs = block.getUint16(kind.header.at.numrecs);
-  for (let i = 0; i < numrecs; i++) {
+  // From the last on: most before it end before it does, which their first word tells.
+  for (let i = numrecs - 1; i >= 0; i--) {
     let from = block;
     let at = keyAt(kind, i) + kind.key.size;
     if (level === 0) {
-      highRmapKey(block, recordAt(kind, i), spare);
+      const record = recordAt(kind, i);
+      const end = block.getUint32(record) + block.getUint32(record + 4) - 1;
+      if (i < numrecs - 1 && end < into.getUint32(0)) continue;
+      highRmapKey(block, record, spare);
       from = spare;
       at = 0;
     }
-    if (i === 0 || compareRmapKeys(from, at, into, 0) > 0)
+    if (i === numrecs - 1 || compareRmapKeys(from, at, into, 0) > 0)
       for (let b = 0; b < kind.key.size; b += 4) into.setUint32(b, from.getUint32(at + b));
   }
 }
@@ -440,25 +465,24 @@ class Walk {
     agbno: number,
   ): void {
     const { kind } = this.#tree;
+    if (numrecs === 0) return;
     const last = this.#lastKey[level];
-    let at = kind.header.size;
-    for (let i = 0; i < numrecs; i++, at += stride) {
-      lowKey(kind, level, block, at, this.#key);
-      if (last.set) {
-        const d = compareLowKeys(kind, last.view, 0, this.#key, 0);
-        // Two rmap records may share a key only if they differ in nothing the key holds; none may be equal.
-        if (d >= 0)
-          this.#fault(
-            agno,
-            agbno,
-            level === 0 ? `recs[${i + 1}]` : `keys[${i + 1}]`,
-            this.#key.getUint32(0),
-            'keys in ascending order',
-          );
+    const first = kind.header.size;
+    for (let i = 0, at = first; i < numrecs; i++, at += stride) {
+      let d = -1;
+      if (i > 0) d = compareNeighbours(kind, level, block, at - stride, at);
+      else if (last.set) {
+        lowKey(kind, level, block, at, this.#key);
+        d = compareLowKeys(kind, last.view, 0, this.#key, 0);
       }
-      for (let b = 0; b < kind.key.size; b += 4) last.view.setUint32(b, this.#key.getUint32(b));
-      last.set = true;
+      if (d < 0) continue;
+      // Two rmap records may share a key only if they differ in nothing the key holds; none may be equal.
+      lowKey(kind, level, block, at, this.#key);
+      const field = level === 0 ? `recs[${i + 1}]` : `keys[${i + 1}]`;
+      this.#fault(agno, agbno, field, this.#key.getUint32(0), 'keys in ascending order');
     }
+    lowKey(kind, level, block, first + (numrecs - 1) * stride, last.view);
+    last.set = true;
   }
 }
 

@@ -55,6 +55,8 @@ export interface WalkDirOptions {
   readonly dots?: boolean;
   /** Takes faults; default the volume's. What can be read of a damaged block is still visited. */
   readonly report?: Report;
+  /** Takes each data block that can be read, before its entries: counted in directory blocks. */
+  readonly block?: (v: DataView, db: number) => void;
 }
 
 export type DirForm = 'short' | 'block' | 'leaf' | 'node';
@@ -103,7 +105,7 @@ export function walkDir(
   needDirectory(inode);
   const report = options.report ?? volume.report;
   if (inode.format === FORK_FORMAT.LOCAL) walkShortForm(volume, inode, visit, options.dots === true, report);
-  else walkDataBlocks(volume, inode, visit, options.dots === true, report);
+  else walkDataBlocks(volume, inode, visit, options.dots === true, report, options.block);
 }
 
 function walkShortForm(
@@ -147,6 +149,7 @@ function walkDataBlocks(
   visit: EntryVisitor,
   dots: boolean,
   report: Report,
+  block: WalkDirOptions['block'],
 ): void {
   const { g } = volume;
   const blocks = new ForkBlocks(volume, inode, 'data', report);
@@ -177,6 +180,7 @@ function walkDataBlocks(
         bad(`bmx[${i}].blockcount`, extents.blocks[i], `whole directory blocks of ${g.dirblkfsbs}`);
         continue;
       }
+      block?.(v, at / g.dirblkfsbs);
       blocks.verify(v, at, (b, place, r) => verifyDirData(g, b, form, place, r), report);
       const magic = v.getUint32(0);
       if (magic !== XFS_DIR3_BLOCK_MAGIC && magic !== XFS_DIR3_DATA_MAGIC) {

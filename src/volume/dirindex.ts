@@ -28,17 +28,26 @@ import { ForkBlocks } from './forkblocks.js';
 import type { Inode } from './inode.js';
 import type { Volume } from './volume.js';
 
-/** Names of one directory, by address: the hash each must be found under. Used again after `clear`. */
+/**
+ * Names of one directory, by address: the hash each must be found under. And what its data blocks say is their
+ * longest free region. Used again after `clear`.
+ */
 export class NameTable {
   #address = new Uint32Array(256);
   #hash = new Uint32Array(256);
   #taken = new Uint8Array(256);
   #count = 0;
   #left = 0;
+  /** Addresses in steps of 2 ** shift, about one name each: the first name of step i, once `take` needs it. */
+  #steps = new Uint32Array(0);
+  #shift = -1;
+  readonly #bests = new Map<number, number>();
 
   clear(): void {
     this.#count = 0;
     this.#left = 0;
+    this.#shift = -1;
+    this.#bests.clear();
   }
 
   /** Adds a name. Addresses come in ascending order, as the names stand in the directory. */
@@ -59,16 +68,45 @@ export class NameTable {
     this.#left++;
   }
 
+  /** Adds data block `db` (counted in directory blocks). */
+  addBlock(db: number, block: DataView): void {
+    this.#bests.set(db, block.getUint16(DIR3_DATA_HDR.at.bestfree + 2));
+  }
+
+  /** Longest free region of data block `db`, by its header; NULLDATAOFF where there is no such block. */
+  best(db: number): number {
+    return this.#bests.get(db) ?? NULLDATAOFF;
+  }
+
+  /** Makes the steps: no more of them than twice the names. */
+  #step(): void {
+    const count = this.#count;
+    const last = this.#address[count - 1];
+    let shift = 0;
+    while (last >>> shift > count * 2) shift++;
+    const steps = (last >>> shift) + 2;
+    if (steps > this.#steps.length) this.#steps = new Uint32Array(steps * 2);
+    let step = 0;
+    for (let i = 0; i < count; i++)
+      for (const own = this.#address[i] >>> shift; step <= own; step++) this.#steps[step] = i;
+    this.#steps[step] = count;
+    this.#shift = shift;
+  }
+
   /** Takes out the name at an address: its hash, or -1 where there is none or it was taken before. */
   take(address: number): number {
-    let low = 0;
-    let high = this.#count - 1;
+    const count = this.#count;
+    if (count === 0 || address > this.#address[count - 1]) return -1;
+    if (this.#shift < 0) this.#step();
+    const step = address >>> this.#shift;
+    let low = this.#steps[step];
+    let high = this.#steps[step + 1];
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (this.#address[middle] < address) low = middle + 1;
       else high = middle;
     }
-    if (this.#count === 0 || this.#address[low] !== address || this.#taken[low] === 1) return -1;
+    if (low === count || this.#address[low] !== address || this.#taken[low] === 1) return -1;
     this.#taken[low] = 1;
     this.#left--;
     return this.#hash[low];
@@ -91,7 +129,7 @@ export class NameTable {
 /**
  * Checks the index of a directory, which takes memory for one hash a name. Faults of its data blocks, which are
  * read for that, go to `dataReport`: a caller that has just listed the directory knows them. One that has kept
- * its names, '.' and '..' among them, gives them as `known`; they are used up.
+ * its names, '.' and '..' among them, and its data blocks gives them as `known`; the names are used up.
  */
 export function checkDirIndex(
   volume: Volume,
@@ -106,7 +144,7 @@ export function checkDirIndex(
       volume,
       inode,
       (block, from, to, _ino, _ftype, address) => names.add(address, daHash(block, from, to)),
-      { dots: true, report: dataReport },
+      { dots: true, report: dataReport, block: (v, db) => names.addBlock(db, v) },
     );
   if (inode.format === FORK_FORMAT.LOCAL) return;
   const blocks = new ForkBlocks(volume, inode, 'data', () => {});
@@ -188,19 +226,19 @@ class IndexCheck {
     }
   }
 
-  /** Longest free region of data block `db`, by its header; NULLDATAOFF where there is no such block. */
-  #best(db: number): number {
-    const v = this.#blocks.read(db * this.#volume.g.dirblkfsbs);
-    return v === undefined ? NULLDATAOFF : v.getUint16(DIR3_DATA_HDR.at.bestfree + 2);
-  }
-
   #checkLeafBests(leaf: DataView, at: number): void {
     const count = leaf.getUint32(leaf.byteLength - LEAF_TAIL.size);
     if (count !== this.#dataBlocks) return; // reported by the leaf's check
     for (let db = 0; db < count; db++) {
       const best = leaf.getUint16(leaf.byteLength - LEAF_TAIL.size - (count - db) * 2);
-      if (best !== this.#best(db))
-        this.#bad('dir leaf', at, `lbests[${db}]`, best, `${this.#best(db)}, which data block ${db} says`);
+      if (best !== this.#names.best(db))
+        this.#bad(
+          'dir leaf',
+          at,
+          `lbests[${db}]`,
+          best,
+          `${this.#names.best(db)}, which data block ${db} says`,
+        );
     }
   }
 
@@ -238,8 +276,14 @@ class IndexCheck {
     for (let i = 0; i < Math.min(nvalid, known); i++) {
       const best = v.getUint16(DIR3_FREE_HDR.size + i * 2);
       const db = index * room + i;
-      if (best !== this.#best(db))
-        this.#bad('dir free', at, `fbests[${i}]`, best, `${this.#best(db)}, which data block ${db} says`);
+      if (best !== this.#names.best(db))
+        this.#bad(
+          'dir free',
+          at,
+          `fbests[${i}]`,
+          best,
+          `${this.#names.best(db)}, which data block ${db} says`,
+        );
     }
   }
 }

@@ -412,8 +412,9 @@ export function verifyChunk(
   if (c.count !== present) bad('count', c.count, `${present}, by the holemask`);
   let holesLow = 0;
   let holesHigh = 0;
-  for (let i = 0; i < 16; i++)
-    if ((c.holemask >>> i) & 1) {
+  if (c.holemask !== 0)
+    for (let i = 0; i < 16; i++) {
+      if (((c.holemask >>> i) & 1) === 0) continue;
       if (i < 8) holesLow |= 0xf << (i * 4);
       else holesHigh |= 0xf << ((i - 8) * 4);
     }

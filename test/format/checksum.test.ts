@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { crc32c, crc32cTable, crcHolds, sealCrc, structureCrc } from '../../src/format/checksum.js';
+import {
+  crc32c,
+  crc32cTable,
+  crcHolds,
+  SideBySide,
+  sealCrc,
+  structureCrc,
+} from '../../src/format/checksum.js';
 
 // RFC 3720 (iSCSI), appendix B.4: CRC32C examples, bytes as they go over the wire.
 const RFC3720: [string, Uint8Array, number][] = [
@@ -44,3 +51,31 @@ test('a sealed structure holds, and every flipped bit breaks it', () => {
     block[byte] ^= 1 << (byte & 7);
   }
 });
+
+for (const size of [256, 512, 2048])
+  test(`structures of ${size} bytes side by side hold together exactly where each holds`, () => {
+    const together = new SideBySide(size, 100);
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 64 }),
+        fc.nat(2 ** 31),
+        fc.array(fc.record({ at: fc.nat(64 * size - 1), bit: fc.nat(7) }), { maxLength: 3 }),
+        (count, seed, flips) => {
+          // Some bytes before them: they need not begin the buffer.
+          const b = Uint8Array.from(
+            { length: 8 + count * size },
+            (_, i) => Math.imul(i + seed, 2654435761) >>> 24,
+          );
+          const each = Array.from({ length: count }, (_, i) => b.subarray(8 + i * size, 8 + (i + 1) * size));
+          for (const one of each) sealCrc(one, 100);
+          for (const { at, bit } of flips) if (8 + at < b.length) b[8 + at] ^= 1 << bit;
+          const view = new DataView(b.buffer);
+          assert.equal(
+            together.hold(b, view, 8, count),
+            each.every((one) => crcHolds(one, 100)),
+          );
+        },
+      ),
+      { numRuns: 100, seed: 1 },
+    );
+  });

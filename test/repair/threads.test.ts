@@ -18,10 +18,10 @@ const SHAPES: readonly (readonly [string, readonly string[]])[] = [
 /** Few inodes at a time, so that a small image gives every thread several turns. */
 const STRETCH = 64;
 
-/** All that was observed and found, as values. */
-function told({ observation, findings }: Examination): unknown {
+/** All that was observed and found, as text. */
+function told({ observation, findings }: Examination): string {
   const { ags, table, inodes, log } = observation;
-  return {
+  return JSON.stringify({
     findings: findings.map((f) => ({ ...f, path: f.path })),
     faults: log.count,
     nextUnlinked: [...inodes.nextUnlinked],
@@ -43,7 +43,7 @@ function told({ observation, findings }: Examination): unknown {
         [r.start, r.blocks, r.value].map((column) => [...column.subarray(0, r.count)]),
       ),
     ]),
-  };
+  });
 }
 
 /** Changes a byte in each of `count` blocks of metadata. */
@@ -73,7 +73,7 @@ for (const [name, args] of SHAPES) {
     const alone = examine(healthy);
     const several = await examineByThreads(healthy, undefined, 3, STRETCH);
     assert.equal(several.observation.threads, 3);
-    assert.deepEqual(told(several), told(alone), 'healthy');
+    assert.ok(told(several) === told(alone), 'healthy');
     for (const [seed, count] of [
       [1, 3],
       [2, 60],
@@ -81,11 +81,11 @@ for (const [name, args] of SHAPES) {
       const hurt = new OverlaySource(source);
       damage(hurt, alone, seed, count);
       const one = told(examine(openVolume(hurt)));
-      assert.notDeepEqual(one, told(alone), `seed ${seed} does damage`);
+      assert.ok(one !== told(alone), `seed ${seed} does damage`);
       for (const threads of [1, 2, 4]) {
         const many = await examineByThreads(openVolume(hurt), undefined, threads, STRETCH);
         assert.equal(many.observation.threads, threads);
-        assert.deepEqual(told(many), one, `seed ${seed}, ${threads} threads`);
+        assert.ok(told(many) === one, `seed ${seed}, ${threads} threads`);
       }
     }
     healthy.close();

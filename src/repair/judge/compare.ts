@@ -101,36 +101,45 @@ function markClusters(look: AgLook, order: Uint32Array, table: InodeTable, out: 
   }
 }
 
-/** Runs of blocks with two or more claims, and how many: by the sorted starts and ends of all claims. */
+/** Runs of blocks with two or more claims, and how many. */
 export function sharedRuns(look: AgLook, order: Uint32Array): Runs {
   const { start, blocks, count } = look.claims;
   const runs = new Runs();
-  const end = new Uint32Array(count);
-  for (let i = 0; i < count; i++) end[i] = start[order[i]] + blocks[order[i]];
-  const endOrder = orderBy(end, count);
-  let depth = 0;
-  let at = 0;
-  let e = 0;
-  for (let s = 0; s < count; ) {
-    const next = Math.min(start[order[s]], end[endOrder[e]]);
-    if (depth >= 2 && next > at) runs.merge(at, next - at, depth);
-    at = next;
-    while (s < count && start[order[s]] === next) {
-      depth++;
-      s++;
+  for (let i = 0; i < count; ) {
+    const from = start[order[i]];
+    const length = blocks[order[i]];
+    let end = from + length;
+    let alike = true;
+    let k = i + 1;
+    for (; k < count && start[order[k]] < end; k++) {
+      const c = order[k];
+      alike &&= start[c] === from && blocks[c] === length;
+      if (start[c] + blocks[c] > end) end = start[c] + blocks[c];
     }
-    while (e < count && end[endOrder[e]] === next) {
-      depth--;
-      e++;
+    // Whole files cloned: all claims are on the same blocks.
+    if (k > i + 1) {
+      if (alike) runs.merge(from, length, k - i);
+      else sweep(look, order.subarray(i, k), runs);
     }
-  }
-  for (; e < count; e++) {
-    const next = end[endOrder[e]];
-    if (depth >= 2 && next > at) runs.merge(at, next - at, depth);
-    at = next;
-    depth--;
+    i = k;
   }
   return runs;
+}
+
+/** The runs within claims that hang together, in order of start: by their starts and their sorted ends. */
+function sweep(look: AgLook, claims: Uint32Array, runs: Runs): void {
+  const { start, blocks } = look.claims;
+  const end = claims.map((c) => start[c] + blocks[c]).sort();
+  let depth = 0;
+  let at = 0;
+  let s = 0;
+  for (let e = 0; e < end.length; ) {
+    const next = s < claims.length ? Math.min(start[claims[s]], end[e]) : end[e];
+    if (depth >= 2 && next > at) runs.merge(at, next - at, depth);
+    at = next;
+    for (; s < claims.length && start[claims[s]] === next; s++) depth++;
+    for (; e < end.length && end[e] === next; e++) depth--;
+  }
 }
 
 /** Claims counted against refcount records. */
@@ -192,40 +201,48 @@ function compareRmaps(look: AgLook, order: Uint32Array, table: InodeTable, out: 
   };
   let i = 0;
   let k = 0;
+  const { start, blocks, offset, info } = claims;
   while (i < n || k < m) {
+    // Nearly all say the same on both sides.
+    for (; i < n && k < m; i++, k++) {
+      const c = order[i];
+      if (start[c] !== rmaps.start[k] || blocks[c] !== rmaps.blocks[k] || offset[c] !== rmaps.offset[k])
+        break;
+      if ((info[c] & RMAP_BITS) !== rmaps.info[k] || claimOwner(c) !== rmaps.owner[k]) break;
+    }
+    if (i === n && k === m) break;
     let side = 0;
     if (i === n) side = 1;
     else if (k === m) side = -1;
     else {
       const c = order[i];
-      side = claims.start[c] - rmaps.start[k];
+      side = start[c] - rmaps.start[k];
       if (side === 0) {
         const owner = claimOwner(c);
-        if (
-          owner === rmaps.owner[k] &&
-          claims.blocks[c] === rmaps.blocks[k] &&
-          claims.offset[c] === rmaps.offset[k] &&
-          (claims.info[c] & RMAP_BITS) === rmaps.info[k]
-        ) {
-          i++;
-          k++;
-          continue;
-        }
         // Special owners are the highest in the tree's order, which takes them as unsigned.
         const a = owner < 0 ? owner + 2 ** 64 : owner;
         const b = rmaps.owner[k] < 0 ? rmaps.owner[k] + 2 ** 64 : rmaps.owner[k];
-        side = a !== b ? a - b : claims.offset[c] - rmaps.offset[k];
+        side = a !== b ? a - b : offset[c] - rmaps.offset[k];
         if (side === 0) side = -1;
       }
     }
     if (side < 0) {
       const c = order[i++];
-      const info = claims.info[c] & RMAP_BITS;
-      const [start, blocks, offset] = [claims.start[c], claims.blocks[c], claims.offset[c]];
-      looseClaims.push({ start, blocks, owner: claimOwner(c), offset, info });
+      looseClaims.push({
+        start: start[c],
+        blocks: blocks[c],
+        owner: claimOwner(c),
+        offset: offset[c],
+        info: info[c] & RMAP_BITS,
+      });
     } else {
-      const [start, blocks, owner] = [rmaps.start[k], rmaps.blocks[k], rmaps.owner[k]];
-      looseRmaps.push({ start, blocks, owner, offset: rmaps.offset[k], info: rmaps.info[k] });
+      looseRmaps.push({
+        start: rmaps.start[k],
+        blocks: rmaps.blocks[k],
+        owner: rmaps.owner[k],
+        offset: rmaps.offset[k],
+        info: rmaps.info[k],
+      });
       k++;
     }
   }

@@ -32,7 +32,7 @@ export class Evidence implements Context {
 
   constructor(observation: Observation, runs: readonly Run[]) {
     this.#o = observation;
-    const { ags, table } = observation;
+    const { table } = observation;
     const slots = new Set<number>();
     for (const run of runs) {
       for (const c of run.claims) if (c.slot >= 0) slots.add(c.slot);
@@ -41,17 +41,22 @@ export class Evidence implements Context {
         if (slot >= 0) slots.add(slot);
       }
     }
+    if (slots.size > 0) this.#gather(slots);
+    this.#findLost(runs);
+  }
+
+  /** What the inodes in these slots map, by their claims and by the rmap btree. */
+  #gather(slots: ReadonlySet<number>): void {
+    const { ags, table } = this.#o;
     const inos = new Set<number>();
     for (const slot of slots) inos.add(table.ino(slot));
     for (const { agno, claims, rmaps } of ags) {
       for (let i = 0; i < claims.count; i++)
         if (claims.owner[i] >= 0 && slots.has(claims.owner[i]))
           put(this.#claims, table.ino(claims.owner[i]), agno, claims, i);
-      if (inos.size > 0)
-        for (let i = 0; i < rmaps.count; i++)
-          if (inos.has(rmaps.owner[i])) put(this.#rmaps, rmaps.owner[i], agno, rmaps, i);
+      for (let i = 0; i < rmaps.count; i++)
+        if (inos.has(rmaps.owner[i])) put(this.#rmaps, rmaps.owner[i], agno, rmaps, i);
     }
-    this.#findLost(runs);
   }
 
   #findLost(runs: readonly Run[]): void {

@@ -7,6 +7,7 @@ import {
   AG_BTREE_ROOT,
   type AgBtreeName,
   BTREES,
+  maxRecords,
   RMAP_OWN,
   recordAt,
   refcountIsCow,
@@ -125,8 +126,14 @@ export function readInodeTrees(volume: Volume, look: AgLook, table: InodeTable, 
       );
 }
 
+/** Room that is made on the word of a header alone: records. */
+const MAX_RESERVED = 2 ** 21;
+
 /** Reads an AG's other btrees. */
 export function readSpaceTrees(volume: Volume, look: AgLook, report: Report): void {
+  const leaves = Math.min(agfField(look, 'rmapblocks'), look.length);
+  const records = leaves * maxRecords(BTREES.rmapbt, volume.g.blocksize, 0);
+  look.rmaps.reserve(Math.min(records, MAX_RESERVED));
   for (const name of SPACE_TREES)
     if (hasBtree(volume.g, name))
       readTree(volume, look, name, report, (fault) => spaceReader(look, name, fault));

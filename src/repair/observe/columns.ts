@@ -10,6 +10,17 @@ function grown<T extends Uint32Array | Int32Array | Float64Array | Uint8Array>(f
   return to;
 }
 
+/** Makes room for `total` in all five columns: memory that is not written to costs nothing. */
+function makeRoom(columns: Claims | RmapRecords, total: number): void {
+  if (total <= columns.start.length) return;
+  const capacity = Math.max(total, columns.start.length * 2);
+  columns.start = grown(columns.start, capacity);
+  columns.blocks = grown(columns.blocks, capacity);
+  columns.owner = grown(columns.owner, capacity);
+  columns.offset = grown(columns.offset, capacity);
+  columns.info = grown(columns.info, capacity);
+}
+
 /** Who a claim is made by, where it is no inode: the rmap btree's special owners (RMAP_OWN), negative. */
 export const CLAIM = {
   /** Attribute fork; the rmap btree keeps these bits too. */
@@ -61,13 +72,7 @@ export class Claims {
 
   /** Makes room for `total` claims in all. */
   reserve(total: number): void {
-    if (total <= this.start.length) return;
-    const capacity = Math.max(total, this.start.length * 2);
-    this.start = grown(this.start, capacity);
-    this.blocks = grown(this.blocks, capacity);
-    this.owner = grown(this.owner, capacity);
-    this.offset = grown(this.offset, capacity);
-    this.info = grown(this.info, capacity);
+    makeRoom(this, total);
   }
 
   /** Indices in order of start; claims that start on one block stay in the order they were added. */
@@ -88,19 +93,17 @@ export class RmapRecords {
 
   add(start: number, blocks: number, owner: number, offset: number, info: number): void {
     const i = this.count++;
-    if (i === this.start.length) {
-      const capacity = i * 2;
-      this.start = grown(this.start, capacity);
-      this.blocks = grown(this.blocks, capacity);
-      this.owner = grown(this.owner, capacity);
-      this.offset = grown(this.offset, capacity);
-      this.info = grown(this.info, capacity);
-    }
+    if (i === this.start.length) this.reserve(i + 1);
     this.start[i] = start;
     this.blocks[i] = blocks;
     this.owner[i] = owner;
     this.offset[i] = offset;
     this.info[i] = info;
+  }
+
+  /** Makes room for `total` records in all. */
+  reserve(total: number): void {
+    makeRoom(this, total);
   }
 }
 

@@ -92,7 +92,7 @@ export class Contents {
         if (count[child]++ === 0) heldBy[child] = slot;
         types[child] |= 1 << Math.min(ftype, MAX_TYPE_BIT);
       },
-      { dots: true, report },
+      { dots: true, report, block: indexed ? (v, db) => names.addBlock(db, v) : undefined },
     );
     if (indexed) this.#whole(() => checkDirIndex(this.#volume, inode, report, report, names));
   }

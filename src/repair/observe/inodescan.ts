@@ -2,7 +2,6 @@
  * All inodes in disk order: each core verified, each fork's extents entered as claims, each directory's
  * entries counted. No object an inode but for directories and what looks odd.
  */
-import { sameUuid } from '../../format/ag.js';
 import { crcHolds } from '../../format/checksum.js';
 import {
   DIFLAG,
@@ -21,7 +20,7 @@ import { ftypeOfMode } from '../../format/dir.js';
 import { EXTENT_SIZE } from '../../format/extent.js';
 import { hex } from '../../format/fault.js';
 import { type Geometry, INODES_PER_CHUNK } from '../../format/geometry.js';
-import { getU64 } from '../../format/structure.js';
+import { getU64, viewOf } from '../../format/structure.js';
 import { NULLAGINO } from '../../format/superblock.js';
 import { Inode, verifyInode } from '../../volume/inode.js';
 import type { Volume } from '../../volume/volume.js';
@@ -44,20 +43,30 @@ export class InodeScanner {
   readonly #log: FaultLog;
   readonly #forks: ForkClaims;
   readonly #contents: Contents;
+  readonly #uuid: DataView;
+  /** The checksums of the chunk's inodes are known to be right. */
+  #summed = false;
   /** Flags an inode may have without being looked at twice. */
   readonly #plainFlags2: number;
   /** Flags a free inode may have kept. */
   readonly #freeFlags2: number;
 
-  constructor(volume: Volume, table: InodeTable, entries: EntryColumns, part: ScanPart) {
+  constructor(
+    volume: Volume,
+    table: InodeTable,
+    entries: EntryColumns,
+    part: ScanPart,
+    reader = new ChunkReader(volume),
+  ) {
     const { g } = volume;
     this.#g = g;
     this.#table = table;
     this.#part = part;
     this.#log = part.log;
-    this.#chunk = new ChunkReader(volume);
+    this.#chunk = reader;
     this.#forks = new ForkClaims(volume, part.claims, part.log);
     this.#contents = new Contents(volume, table, entries, part);
+    this.#uuid = viewOf(Uint8Array.from(g.metaUuidBytes));
     this.#plainFlags2 =
       (g.features.reflink ? DIFLAG2.REFLINK : 0) |
       (g.features.bigtime ? DIFLAG2.BIGTIME : 0) |
@@ -67,35 +76,34 @@ export class InodeScanner {
 
   chunk(chunk: number): void {
     const table = this.#table;
+    const { inodesize } = this.#g;
     const first = table.chunkIno[chunk];
     const holemask = table.holemask[chunk];
-    this.#chunk.read(first, holemask);
+    const start = this.#chunk.read(first, holemask);
+    // Where all hold together none is asked for its own.
+    this.#summed = holemask === 0 && this.#chunk.holds(start);
     const low = table.freeLow[chunk];
     const high = table.freeHigh[chunk];
-    for (let i = 0; i < INODES_PER_CHUNK; i++) {
+    for (let i = 0, base = start; i < INODES_PER_CHUNK; i++, base += inodesize) {
       if ((holemask >>> (i >> 2)) & 1) continue;
-      const slot = chunk * INODES_PER_CHUNK + i;
-      const base = i * this.#g.inodesize;
-      if (((i < 32 ? low : high) >>> (i & 31)) & 1) {
-        if (!this.#freeLooksRight(i, first + i))
-          verifyInode(
-            this.#g,
-            new Inode(first + i, this.#chunk.view, base, this.#g.inodesize),
-            false,
-            this.#log.report,
-          );
-      } else this.#inode(slot, i, base, first + i);
+      if (((i < 32 ? low : high) >>> (i & 31)) & 1) this.#free(base, first + i);
+      else this.#inode(chunk * INODES_PER_CHUNK + i, base, first + i);
     }
   }
 
-  #identityHolds(i: number, base: number, ino: number): boolean {
+  #identityHolds(base: number, ino: number): boolean {
     const v = this.#chunk.view;
+    const uuid = this.#uuid;
+    const at = base + AT.uuid;
     return (
       v.getUint16(base) === XFS_DINODE_MAGIC &&
       v.getUint8(base + AT.version) === 3 &&
       getU64(v, base + AT.inumber) === ino &&
-      sameUuid(this.#g, this.#chunk.each[i], AT.uuid) &&
-      crcHolds(this.#chunk.each[i], AT.crc)
+      v.getUint32(at) === uuid.getUint32(0) &&
+      v.getUint32(at + 4) === uuid.getUint32(4) &&
+      v.getUint32(at + 8) === uuid.getUint32(8) &&
+      v.getUint32(at + 12) === uuid.getUint32(12) &&
+      (this.#summed || crcHolds(this.#chunk.bytes.subarray(base, base + this.#g.inodesize), AT.crc))
     );
   }
 
@@ -124,10 +132,10 @@ export class InodeScanner {
     this.#log.report({ structure: 'dinode', ino, field: 'v3_pad', value, expected: '0' });
   }
 
-  #freeLooksRight(i: number, ino: number): boolean {
-    const base = i * this.#g.inodesize;
+  #free(base: number, ino: number): void {
+    const v = this.#chunk.view;
     this.#checkPad(base, ino);
-    const next = this.#chunk.view.getUint32(base + AT.next_unlinked);
+    const next = v.getUint32(base + AT.next_unlinked);
     if (next !== NULLAGINO)
       this.#log.report({
         structure: 'dinode',
@@ -136,16 +144,17 @@ export class InodeScanner {
         value: next,
         expected: 'null: it is free',
       });
-    return this.#chunk.view.getUint16(base + AT.mode) === 0 && this.#identityHolds(i, base, ino);
+    if (v.getUint16(base + AT.mode) !== 0 || !this.#identityHolds(base, ino))
+      verifyInode(this.#g, this.#inodeAt(base, ino), false, this.#log.report);
   }
 
-  #inode(slot: number, i: number, base: number, ino: number): void {
+  #inode(slot: number, base: number, ino: number): void {
     const v = this.#chunk.view;
     const g = this.#g;
     const table = this.#table;
     this.#log.begin();
     let flags = SLOT.USED | (table.flags[slot] & SLOT.SYSTEM);
-    if (!this.#looksRight(i, base, ino) && !verifyInode(g, this.#inodeAt(base, ino), true, this.#log.report))
+    if (!this.#looksRight(base, ino) && !verifyInode(g, this.#inodeAt(base, ino), true, this.#log.report))
       flags |= SLOT.DOUBTFUL;
     this.#checkPad(base, ino);
     const flags2 = dinodeFlags2(v, base);
@@ -206,7 +215,7 @@ export class InodeScanner {
    * Whether a core is plainly as it should be: a file with its few extents inside, an ordinary directory. All
    * that `verifyInode` asks is answered by what is asked here; anything else goes there.
    */
-  #looksRight(i: number, base: number, ino: number): boolean {
+  #looksRight(base: number, ino: number): boolean {
     const v = this.#chunk.view;
     const { dblocks, inodesize } = this.#g;
     const type = v.getUint16(base + AT.mode) & S_IFMT;
@@ -235,7 +244,7 @@ export class InodeScanner {
         return false;
       if (nextents * EXTENT_SIZE > room || v.getUint32(base + AT.flags2 + 4) & DIFLAG2.REFLINK) return false;
     } else return false;
-    return this.#identityHolds(i, base, ino);
+    return this.#identityHolds(base, ino);
   }
 
   #inodeAt(base: number, ino: number): Inode {

@@ -41,6 +41,8 @@ export function observe(volume: Volume, progress?: Progress): Observation {
   const { ags, table, inodes, log } = o;
   const units = new Units(ags.length, table.chunks);
   const scanner = new InodeScanner(volume, table, table.entries, inodes);
+  // Most inodes claim one run or none, most in their own AG.
+  for (const { claims, inodes: count } of ags) claims.reserve(claims.count + count);
   let done = 0;
   for (let index = 0; index < units.count; index++) {
     const agno = units.agno(index);

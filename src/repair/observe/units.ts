@@ -5,6 +5,7 @@
 import { INODES_PER_CHUNK } from '../../format/geometry.js';
 import type { Volume } from '../../volume/volume.js';
 import { type AgLook, lookAtHeaders, readSpaceTrees } from './aglook.js';
+import { ChunkReader } from './chunkreader.js';
 import { Claims, RmapRecords, Runs } from './columns.js';
 import { FaultLog } from './faultlog.js';
 import { InodeScanner } from './inodescan.js';
@@ -27,6 +28,7 @@ export class Units {
   readonly #ags: number;
   readonly #chunks: number;
   readonly #perStretch: number;
+  #reader: ChunkReader | undefined;
   readonly count: number;
 
   constructor(agcount: number, chunks: number, stretch = STRETCH) {
@@ -65,7 +67,8 @@ export class Units {
       return { agno, look: { claims, byStart, bySize, shared, cow, rmaps, trees }, log };
     }
     const part = ScanPart.of(volume.g.agcount);
-    this.scan(index, new InodeScanner(volume, table, entries, part));
+    this.#reader ??= new ChunkReader(volume);
+    this.scan(index, new InodeScanner(volume, table, entries, part, this.#reader));
     return { part };
   }
 
