@@ -11,6 +11,7 @@ import {
   ATTR_SF_HDR,
   ATTR3_LEAF_HDR,
   ATTR3_RMT_HDR,
+  attrHash,
   attrLocalSize,
   attrRemoteBlocks,
   attrRemoteSize,
@@ -21,7 +22,7 @@ import {
   XFS_ATTR3_RMT_MAGIC,
 } from '../format/attr.js';
 import { sealCrc } from '../format/checksum.js';
-import { DA_AT, daHash } from '../format/da.js';
+import { DA_AT } from '../format/da.js';
 import type { Geometry } from '../format/geometry.js';
 import { setU64, viewOf } from '../format/structure.js';
 import { type DaShape, daLeafIndex, daShape, writeBlkinfo, writeDaNodes } from './danode.js';
@@ -101,7 +102,7 @@ export function planAttrs(g: Geometry, attrs: readonly NewAttr[]): AttrPlan {
     const isLocal = local < localMax;
     return {
       attr,
-      hash: daHash(attr.name),
+      hash: attrHash(attr.flags, attr.name, attr.value),
       isLocal,
       size: isLocal ? local : attrRemoteSize(attr.name.length),
     };

@@ -18,10 +18,12 @@ import { agfBtreeblks, agfField } from './observe/aglook.js';
 import { type Observation, observe, type Progress } from './observe/observe.js';
 import { type LogOutcome, restoreSuperblock, settleLog } from './prepare.js';
 import { rebuildAg } from './rebuild/ag.js';
+import { ContentEdits } from './rebuild/contents.js';
 import { DirEdits } from './rebuild/dirs.js';
 import type { DuplicatePolicy } from './rebuild/inodes.js';
 import { InodeEdits } from './rebuild/inodes.js';
 import { LostFound } from './rebuild/lostfound.js';
+import { MendState, mendCores } from './rebuild/mends.js';
 import { FreeSpace } from './rebuild/space.js';
 import { changes, writeLog, writeOut } from './rebuild/writeout.js';
 import { copyOf } from './superblock.js';
@@ -93,38 +95,45 @@ function* repairing(
   const { g } = first.observation.volume;
   const damaged = findings.some(isDamage);
   if (!damaged && log.kind === 'clean') return { findings, log, written: 0 };
-  if (damaged) yield* rebuild(overlay, first, findings, options);
+  const losses = damaged ? yield* rebuild(overlay, first, findings, options) : [];
   options.undo?.(changes(g, overlay));
   const written = damaged ? writeOut(g, overlay, target, log.kind) : writeLog(overlay, target, log.kind);
-  return { findings, log, written };
+  return { findings: [...findings, ...losses], log, written };
 }
 
-/** Rebuilds in the overlay what is wrong; throws where something is left. */
+/** Rebuilds in the overlay what is wrong, and gives what could not be saved; throws where something is left. */
 function* rebuild(
   overlay: OverlaySource,
   first: Examination,
   findings: readonly Finding[],
   options: RepairOptions,
-): Generator<OverlaySource, void, Examination> {
+): Generator<OverlaySource, readonly Finding[], Examination> {
+  const mends = new MendState();
   let state = first;
   for (let round = 0; round < MAX_ROUNDS && state.findings.some(isDamage); round++) {
     const { observation, judgement } = state;
     const { volume } = observation;
     const space = new FreeSpace(observation);
     const lostFound = new LostFound(observation);
-    // Forks before directories before link counts: each is read through the one before.
+    // Cores before forks before what they hold before link counts: each is read through the one before.
+    if (mendCores(observation, state.findings, volume, mends) > 0) {
+      state = look(overlay, options);
+      continue;
+    }
     const edits = new InodeEdits(observation, judgement, options.onDuplicate);
-    const dirs = new DirEdits(observation, edits.size === 0 ? state.findings : []);
-    if (dirs.size > 0) dirs.apply(volume, space, lostFound);
+    const contents = new ContentEdits(observation, edits.size === 0 ? state.findings : []);
+    const dirs = new DirEdits(observation, edits.size + contents.size === 0 ? state.findings : []);
+    if (contents.size > 0) contents.apply(volume, space, mends);
+    else if (dirs.size > 0) dirs.apply(volume, space, lostFound);
     else if (edits.size === 0) edits.addLinks(state.findings);
-    if (dirs.size === 0 && edits.size === 0) break;
+    if (dirs.size + contents.size + edits.size === 0) break;
     if (edits.size > 0) edits.apply(volume, space, lostFound);
-    if (edits.copies || dirs.size > 0) {
+    if (edits.copies || dirs.size + contents.size > 0) {
       // The trees must know of it before anything is judged again: new blocks would look like mappings of free
       // space, and rmap records of the old ones like mappings that were lost.
       const agnos = new Set([
         ...space.touched,
-        ...agsOf(observation, new Set([...dirs.inodes, volume.g.rootino])),
+        ...agsOf(observation, new Set([...dirs.inodes, ...contents.inodes, volume.g.rootino])),
       ]);
       const now = observe(openVolume(overlay));
       for (const agno of agnos) rebuildAg(now, agno);
@@ -147,6 +156,7 @@ function* rebuild(
       findings,
       left.map((f) => ({ ...f, path: f.path })),
     );
+  return mends.losses;
 }
 
 /** AGs in which any of these inodes has blocks. */

@@ -3,21 +3,18 @@
  * their entries or '..' goes with the old form. Names that lead nowhere are left out.
  */
 import { type DirEntries, planDir, shortFormDir, writeDir } from '../../build/dir.js';
-import { buildFork, ExtentColumns } from '../../build/fork.js';
-import { sealCrc } from '../../format/checksum.js';
-import { DINODE, DINODE64, dinodeIsNrext64, FORK_FORMAT } from '../../format/dinode.js';
+import { FORK_FORMAT } from '../../format/dinode.js';
 import { FTYPE } from '../../format/dir.js';
-import { agnoOfIno, fsblockOffset, inodeOffset } from '../../format/geometry.js';
-import { setU64 } from '../../format/structure.js';
 import { bytesToText } from '../../format/text.js';
-import { walkDir } from '../../volume/dir.js';
-import { walkExtents, walkForkBlocks } from '../../volume/fork.js';
+import { parentPointer, walkAttrs } from '../../volume/attr.js';
 import { readInode } from '../../volume/inode.js';
-import { bytesOf, type Volume } from '../../volume/volume.js';
+import type { Volume } from '../../volume/volume.js';
 import type { Finding } from '../finding.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
+import { salvageNames } from './dirsalvage.js';
 import type { LostFound } from './lostfound.js';
+import { buildNewFork, replaceFork, takeBlocks, targetOf } from './newfork.js';
 import type { FreeSpace } from './space.js';
 
 /** Entries of one directory, to be added to and written. */
@@ -91,40 +88,121 @@ export class DirEdits {
 
   apply(volume: Volume, space: FreeSpace, lostFound: LostFound): void {
     const { table } = this.#o;
-    for (const ino of this.#dirs) {
-      const slot = table.slot(ino);
-      const holder = table.heldBy[slot];
-      const parent = ino === volume.g.rootino || holder < 0 ? volume.g.rootino : table.ino(holder);
-      writeDirectory(volume, space, ino, readableEntries(this.#o, volume, ino), parent);
+    const dangling: Dangling[] = [];
+    const lists = new Map<number, EntryList>();
+    const listOf = (ino: number): EntryList => {
+      let list = lists.get(ino);
+      if (list === undefined) {
+        list = readableEntries(this.#o, volume, ino, dangling);
+        lists.set(ino, list);
+      }
+      return list;
+    };
+    for (const ino of this.#dirs) listOf(ino);
+    const names = namesOfLost(this.#o, volume, this.#lost, dangling);
+    const parents = new Map<number, number>();
+    for (const ino of this.#lost) {
+      const ftype = table.type[table.slot(ino)];
+      const at = names.get(ino);
+      if (at !== undefined && listOf(at.dir).add(at.name, ino, ftype)) parents.set(ino, at.dir);
+      else lostFound.add(ino, ftype, String(ino));
     }
-    for (const ino of this.#lost) lostFound.add(ino, table.type[table.slot(ino)], String(ino));
+    for (const [ino, list] of lists) {
+      const holder = table.heldBy[table.slot(ino)];
+      const above = parents.get(ino) ?? (holder < 0 ? volume.g.rootino : table.ino(holder));
+      writeDirectory(volume, space, ino, list, ino === volume.g.rootino ? ino : above);
+    }
     lostFound.write(volume, space);
   }
 }
 
-const SLASH = 0x2f;
+/**
+ * Where lost inodes were: by their parent pointers, or because exactly one name has lost its inode and exactly
+ * one inode of its type its name.
+ */
+function namesOfLost(
+  o: Observation,
+  volume: Volume,
+  lost: readonly number[],
+  dangling: readonly Dangling[],
+): Map<number, { dir: number; name: Uint8Array }> {
+  const { table, inodes } = o;
+  const out = new Map<number, { dir: number; name: Uint8Array }>();
+  if (volume.g.features.parent)
+    for (const ino of lost) {
+      const at = namedParent(o, volume, ino);
+      if (at !== undefined) out.set(ino, at);
+    }
+  const left = lost.filter((ino) => !out.has(ino));
+  for (const d of dangling) {
+    const same = (other: Dangling): boolean => other.ftype === d.ftype;
+    const fits = left.filter((ino) => {
+      const slot = table.slot(ino);
+      return table.type[slot] === d.ftype && (d.ftype !== FTYPE.DIR || inodes.parent.get(slot) === d.dir);
+    });
+    const rivals = dangling.filter((other) => same(other) && (d.ftype !== FTYPE.DIR || other.dir === d.dir));
+    if (fits.length === 1 && rivals.length === 1) out.set(fits[0], d);
+  }
+  return out;
+}
 
-/** What can be read of a directory: names that may be names, of inodes in use. */
-export function readableEntries(o: Observation, volume: Volume, ino: number): EntryList {
+/** Directory and name that a parent pointer of the inode gives, where that directory is in use. */
+function namedParent(
+  o: Observation,
+  volume: Volume,
+  ino: number,
+): { dir: number; name: Uint8Array } | undefined {
   const { table } = o;
-  const self = table.slot(ino);
-  const list = new EntryList();
-  const inode = readInode(volume, ino, { verify: false });
-  walkDir(
+  let found: { dir: number; name: Uint8Array } | undefined;
+  walkAttrs(
     volume,
-    inode,
-    (block, from, to, child) => {
-      const slot = table.slot(child);
-      if (slot < 0 || (table.flags[slot] & (SLOT.USED | SLOT.SYSTEM)) !== SLOT.USED) return;
-      // A directory has one name: the one it was first found under.
-      if (table.type[slot] === FTYPE.DIR && (table.heldBy[slot] !== self || child === volume.g.rootino))
-        return;
-      const name = block.slice(from, to);
-      if (name.includes(SLASH) || name.includes(0)) return;
-      list.add(name, child, table.type[slot]);
+    readInode(volume, ino, { verify: false }),
+    (attribute) => {
+      const pointer = parentPointer(attribute);
+      if (pointer === undefined) return;
+      const slot = table.slot(pointer.ino);
+      if (slot < 0 || table.type[slot] !== FTYPE.DIR || (table.flags[slot] & SLOT.USED) === 0) return;
+      if (readInode(volume, pointer.ino, { verify: false }).generation !== pointer.generation) return;
+      found = { dir: pointer.ino, name: pointer.name.slice() };
+      return false;
     },
     { report: () => {} },
   );
+  return found;
+}
+
+/** A name whose inode is not there. */
+interface Dangling {
+  readonly dir: number;
+  readonly name: Uint8Array;
+  readonly ftype: number;
+}
+
+/**
+ * What can be read of a directory: names that may be names, of inodes in use. Names of others go to `dangling`.
+ */
+export function readableEntries(
+  o: Observation,
+  volume: Volume,
+  ino: number,
+  dangling?: Dangling[],
+): EntryList {
+  const { table } = o;
+  const self = table.slot(ino);
+  const list = new EntryList();
+  salvageNames(volume, ino, (name, child, ftype) => {
+    const slot = table.slot(child);
+    const used = slot >= 0 && (table.flags[slot] & (SLOT.USED | SLOT.SYSTEM)) === SLOT.USED;
+    // A directory has one name: the one it was first found under. What a name calls otherwise than the others
+    // do is not what it means.
+    const elsewhere =
+      used &&
+      (table.type[slot] === FTYPE.DIR
+        ? table.heldBy[slot] !== self || child === volume.g.rootino
+        : ftype !== table.type[slot] && table.entries[slot] > 1 && ftype !== FTYPE.UNKNOWN);
+    if (!used || elsewhere) dangling?.push({ dir: ino, name: name.slice(), ftype });
+    else list.add(name, child, table.type[slot]);
+  });
   return list;
 }
 
@@ -137,71 +215,16 @@ export function writeDirectory(
   parent: number,
 ): void {
   const { g } = volume;
-  const old = readInode(volume, ino, { verify: false });
-  const bytes = bytesOf(old.view).slice(old.base, old.base + g.inodesize);
-  const v = new DataView(bytes.buffer);
-  const at = old.dataAt - old.base;
-  const room = old.dataSize;
-  let blocks = 0;
-  if (old.hasAttrFork) {
-    walkExtents(
-      volume,
-      old,
-      'attr',
-      (_o, _f, n) => {
-        blocks += n;
-      },
-      () => {},
-    );
-    walkForkBlocks(
-      volume,
-      old,
-      'attr',
-      () => {
-        blocks++;
-      },
-      () => {},
-    );
-  }
+  const room = readInode(volume, ino, { verify: false }).dataSize;
   const plan = planDir(g, entries, parent, room);
-  let extents = 0;
-  let format: number = FORK_FORMAT.LOCAL;
-  let fork: Uint8Array;
-  if (plan.form === 'short') fork = shortFormDir(g, entries, parent);
-  else {
-    const list = new ExtentColumns();
-    const agno = agnoOfIno(g, ino);
-    for (const run of plan.blocks) {
-      const taken = space.take(agno, run.count);
-      for (let i = 0; i < run.count; i++) list.add(run.offset + i, taken[i], 1);
-    }
-    writeDir(g, ino, parent, entries, plan, {
-      daddr: (fileBlock) => fsblockOffset(g, list.find(fileBlock)!) / 512,
-      emit: (fileBlock, block) => {
-        for (let i = 0; i * g.blocksize < block.length; i++)
-          volume.source.write(
-            fsblockOffset(g, list.find(fileBlock + i)!),
-            block.subarray(i * g.blocksize, (i + 1) * g.blocksize),
-          );
-      },
-    });
-    const built = buildFork(g, ino, list, room, {
-      take: (count) => space.take(agno, count),
-      emit: (fsblock, block) => volume.source.write(fsblockOffset(g, fsblock), block),
-    });
-    fork = built.bytes;
-    format = built.format;
-    extents = built.extents;
-    blocks += list.total + built.treeBlocks;
+  const { size } = plan;
+  if (plan.form === 'short') {
+    const bytes = shortFormDir(g, entries, parent);
+    replaceFork(volume, ino, 'data', { format: FORK_FORMAT.LOCAL, bytes, extents: 0, blocks: 0, size });
+    return;
   }
-  bytes.fill(0, at, at + room);
-  bytes.set(fork, at);
-  v.setUint8(DINODE.at.format, format);
-  setU64(v, DINODE.at.size, plan.size);
-  setU64(v, DINODE.at.nblocks, blocks);
-  if (dinodeIsNrext64(v, 0)) setU64(v, DINODE64.at.nextents, extents);
-  else v.setUint32(DINODE.at.nextents, extents);
-  sealCrc(bytes, DINODE.at.crc);
-  volume.source.write(inodeOffset(g, ino), bytes);
-  volume.cache.clear();
+  const list = takeBlocks(volume, space, ino, plan.blocks);
+  writeDir(g, ino, parent, entries, plan, targetOf(volume, list));
+  const built = buildNewFork(volume, space, ino, list, room);
+  replaceFork(volume, ino, 'data', { ...built, blocks: list.total + built.treeBlocks, size });
 }

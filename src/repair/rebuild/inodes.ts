@@ -1,21 +1,11 @@
 /** Changes to inodes that the verdicts ask for: mappings dropped and restored, flags, counts. */
 import { buildFork, ExtentColumns } from '../../build/fork.js';
 import { sealCrc } from '../../format/checksum.js';
-import {
-  DIFLAG,
-  DIFLAG2,
-  DINODE,
-  DINODE64,
-  dinodeIsNrext64,
-  FORK_FORMAT,
-  S_IF,
-  S_IFMT,
-} from '../../format/dinode.js';
+import { DIFLAG2, DINODE, DINODE64, dinodeIsNrext64, FORK_FORMAT } from '../../format/dinode.js';
 import { FTYPE } from '../../format/dir.js';
-import { agnoOfIno, fsblockOf, fsblockOffset, type Geometry, inodeOffset } from '../../format/geometry.js';
+import { agnoOfIno, fsblockOf, fsblockOffset, inodeOffset } from '../../format/geometry.js';
 import { setU64 } from '../../format/structure.js';
-import { NULLAGINO } from '../../format/superblock.js';
-import { type ForkName, walkExtents, walkForkBlocks } from '../../volume/fork.js';
+import { type ForkName, walkExtents } from '../../volume/fork.js';
 import { readInode } from '../../volume/inode.js';
 import { bytesOf, type Volume } from '../../volume/volume.js';
 import type { Finding } from '../finding.js';
@@ -24,6 +14,7 @@ import { CLAIM } from '../observe/columns.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
 import type { LostFound } from './lostfound.js';
+import { forkHolds } from './newfork.js';
 import type { FreeSpace } from './space.js';
 
 interface Piece {
@@ -43,8 +34,6 @@ interface Edit {
   /** A fork has to be written again though nothing is dropped: an extent in it cannot be true. */
   readonly rewrite: Set<ForkName>;
   count: boolean;
-  /** The core's identity is to be set right: all else in it verifies. */
-  core: boolean;
 }
 
 interface Copy {
@@ -100,11 +89,16 @@ export class InodeEdits {
         if (verdict.refcount >= 2) this.#of(r.owner).reflink = true;
       }
     }
-    for (const ino of resettable(judgement.findings)) this.#of(ino).core = true;
     for (const f of judgement.findings) {
       if (f.ino === undefined) continue;
       if (f.code === 'data-fork.value') this.#of(f.ino).rewrite.add('data');
       else if (f.code === 'attr-fork.value') this.#of(f.ino).rewrite.add('attr');
+      else if (f.code.startsWith('bmbt.') || f.code.startsWith('bmdr.'))
+        for (const fork of FORKS) this.#of(f.ino).rewrite.add(fork);
+      else if (f.code === 'dinode.value' && f.evidence?.field === 'nextents')
+        this.#of(f.ino).rewrite.add('data');
+      else if (f.code === 'dinode.value' && f.evidence?.field === 'naextents')
+        this.#of(f.ino).rewrite.add('attr');
       else if (f.code === 'inode.blocks') this.#of(f.ino).count = true;
       else if (f.code === 'reflink.flag-unneeded') this.#of(f.ino).reflink ??= false;
     }
@@ -124,7 +118,6 @@ export class InodeEdits {
         restore: { data: [], attr: [] },
         rewrite: new Set(),
         count: false,
-        core: false,
       };
       this.#edits.set(ino, edit);
     }
@@ -146,7 +139,7 @@ export class InodeEdits {
       lostFound.addFile(volume, space, `quarantine-ag${agno}-block${start}`, agno, start, blocks);
     lostFound.write(volume, space);
     for (const copy of this.#copies) this.#copy(volume, space, copy);
-    for (const [ino, edit] of this.#edits) applyEdit(volume, space, ino, edit, this.#isDoubtful(ino));
+    for (const [ino, edit] of this.#edits) applyEdit(volume, space, ino, edit);
   }
 
   #copy(volume: Volume, space: FreeSpace, copy: Copy): void {
@@ -160,12 +153,9 @@ export class InodeEdits {
       this.#of(copy.ino).restore[copy.fork].push(piece);
     }
   }
-
-  #isDoubtful(ino: number): boolean {
-    const slot = this.#o.table.slot(ino);
-    return slot < 0 || (this.#o.table.flags[slot] & SLOT.DOUBTFUL) !== 0;
-  }
 }
+
+const FORKS = ['data', 'attr'] as const;
 
 const forkOf = (info: number): ForkName => (info & CLAIM.ATTR ? 'attr' : 'data');
 
@@ -179,43 +169,17 @@ function linksOf(o: Observation, ino: number): number {
   return links;
 }
 
-function applyEdit(volume: Volume, space: FreeSpace, ino: number, edit: Edit, doubtful: boolean): void {
-  // A core that does not verify is for the rebuild of inodes, not for this.
-  if (doubtful && !edit.core) return;
+function applyEdit(volume: Volume, space: FreeSpace, ino: number, edit: Edit): void {
   const { g } = volume;
   const old = readInode(volume, ino, { verify: false });
   const bytes = bytesOf(old.view).slice(old.base, old.base + g.inodesize);
   const v = new DataView(bytes.buffer);
-  if (edit.core) {
-    setIdentity(g, bytes, ino);
-    // What the core says of its forks is judged once it can be believed.
-    sealCrc(bytes, DINODE.at.crc);
-    volume.source.write(inodeOffset(g, ino), bytes);
-    volume.cache.clear();
-    return;
-  }
   let blocks = 0;
-  for (const fork of ['data', 'attr'] as const) {
+  for (const fork of FORKS) {
     if (fork === 'attr' && !old.hasAttrFork) continue;
     const format = fork === 'data' ? old.format : old.aformat;
     if (format !== FORK_FORMAT.EXTENTS && format !== FORK_FORMAT.BTREE) continue;
-    let own = 0;
-    walkExtents(
-      volume,
-      old,
-      fork,
-      (_o, _f, n) => {
-        own += n;
-      },
-      () => {},
-    );
-    walkForkBlocks(
-      volume,
-      old,
-      fork,
-      () => own++,
-      () => {},
-    );
+    const own = forkHolds(volume, old, fork);
     const changes = edit.drop[fork].length + edit.restore[fork].length > 0 || edit.rewrite.has(fork);
     if (!changes) {
       blocks += own;
@@ -253,58 +217,6 @@ function applyEdit(volume: Volume, space: FreeSpace, ino: number, edit: Edit, do
   }
   sealCrc(bytes, DINODE.at.crc);
   volume.source.write(inodeOffset(g, ino), bytes);
-}
-
-/** Fields of a core that can have but one value. */
-const ONE_VALUE = new Set([
-  'crc',
-  'version',
-  'uuid',
-  'inumber',
-  'next_unlinked',
-  'v3_pad',
-  'onlink',
-  'extsize',
-  'cowextsize',
-]);
-
-/** Inodes of which nothing is wrong but such fields, and not so many that the whole may be noise. */
-function resettable(findings: readonly Finding[]): number[] {
-  const fields = new Map<number, Set<string>>();
-  for (const f of findings) {
-    if (f.ino === undefined || !f.code.startsWith('dinode.') || f.evidence?.field === undefined) continue;
-    const known = fields.get(f.ino);
-    if (known === undefined) fields.set(f.ino, new Set([f.evidence.field]));
-    else known.add(f.evidence.field);
-  }
-  return [...fields]
-    .filter(([, set]) => [...set].every((f) => ONE_VALUE.has(f)) && !(set.has('uuid') && set.has('inumber')))
-    .map(([ino]) => ino);
-}
-
-function setIdentity(g: Geometry, bytes: Uint8Array, ino: number): void {
-  const v = new DataView(bytes.buffer);
-  v.setUint8(DINODE.at.version, 3);
-  bytes.set(g.metaUuidBytes, DINODE.at.uuid);
-  setU64(v, DINODE.at.inumber, ino);
-  if (v.getUint32(DINODE.at.nlinkv2) > 0 || v.getUint16(DINODE.at.mode) === 0)
-    v.setUint32(DINODE.at.next_unlinked, NULLAGINO);
-  if (!dinodeIsNrext64(v, 0)) setU64(v, DINODE.at.v3_pad, 0);
-  v.setUint16(DINODE.at.onlink, 0);
-  const flags = v.getUint16(DINODE.at.flags);
-  if ((flags & (DIFLAG.EXTSIZE | DIFLAG.EXTSZINHERIT)) === 0) v.setUint32(DINODE.at.extsize, 0);
-  const { reflink, bigtime, nrext64 } = g.features;
-  const known =
-    DIFLAG2.DAX |
-    (reflink ? DIFLAG2.REFLINK | DIFLAG2.COWEXTSIZE : 0) |
-    (bigtime ? DIFLAG2.BIGTIME : 0) |
-    (nrext64 ? DIFLAG2.NREXT64 : 0);
-  v.setUint32(DINODE.at.flags2, 0);
-  let flags2 = v.getUint32(DINODE.at.flags2 + 4) & known;
-  if ((v.getUint16(DINODE.at.mode) & S_IFMT) !== S_IF.REG) flags2 &= ~DIFLAG2.REFLINK;
-  v.setUint32(DINODE.at.flags2 + 4, flags2);
-  v.setUint16(DINODE.at.flags, v.getUint16(DINODE.at.mode) === 0 ? 0 : flags & 0x7fff);
-  if ((v.getUint32(DINODE.at.flags2 + 4) & DIFLAG2.COWEXTSIZE) === 0) v.setUint32(DINODE.at.cowextsize, 0);
 }
 
 /** A fork's extents with the dropped ranges out and the restored ones in, in file order. */

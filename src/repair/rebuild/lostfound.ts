@@ -160,7 +160,7 @@ export class LostFound {
           if (!there || ((mask >>> (k & 31)) & 1) === 0 || this.#taken.has(ino)) continue;
           if (table.flags[slot] & SLOT.USED) continue;
           this.#taken.add(ino);
-          markUsed(volume, ino);
+          markInode(volume, ino, false);
           return ino;
         }
       }
@@ -169,8 +169,8 @@ export class LostFound {
   }
 }
 
-/** Clears an inode's free bit in its inobt record. */
-function markUsed(volume: Volume, ino: number): void {
+/** Sets or clears an inode's free bit in its inobt record, where that can be read. */
+export function markInode(volume: Volume, ino: number, free: boolean): void {
   const { g } = volume;
   const agno = agnoOfIno(g, ino);
   const agino = aginoOfIno(g, ino);
@@ -186,9 +186,14 @@ function markUsed(volume: Volume, ino: number): void {
         const word = at + (k < 32 ? 12 : 8);
         const block = bytesOf(leaf).slice();
         const v = new DataView(block.buffer);
-        v.setUint32(word, (v.getUint32(word) & ~(2 ** (k & 31))) >>> 0);
-        if (g.features.sparseInodes) v.setUint8(at + 7, v.getUint8(at + 7) - 1);
-        else v.setUint32(at + 4, v.getUint32(at + 4) - 1);
+        const mask = v.getUint32(word);
+        const bit = 2 ** (k & 31);
+        const isFree = (mask & bit) !== 0;
+        if (isFree === free) return;
+        v.setUint32(word, (free ? mask | bit : mask & ~bit) >>> 0);
+        const more = free ? 1 : -1;
+        if (g.features.sparseInodes) v.setUint8(at + 7, v.getUint8(at + 7) + more);
+        else v.setUint32(at + 4, v.getUint32(at + 4) + more);
         sealCrc(block, SHORT_BLOCK.at.crc);
         volume.source.write(blockOffset(g, agno, agbno), block);
       }

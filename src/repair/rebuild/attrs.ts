@@ -1,0 +1,494 @@
+/**
+ * Attribute forks saved attribute by attribute: a name is believed where the hash stored for it is its own, a
+ * value where its bytes are bounded on both sides. The hash btree above the leaves is not needed for that, and
+ * is built anew.
+ */
+import { type NewAttr, planAttrs, shortFormAttrSize, shortFormAttrs, writeAttrs } from '../../build/attr.js';
+import { sameUuid } from '../../format/ag.js';
+import {
+  ATTR_FLAG,
+  ATTR_LEAF_ENTRY,
+  ATTR_NAME_LOCAL,
+  ATTR_NAME_REMOTE,
+  ATTR_NAMESPACE_MASK,
+  ATTR_SF_ENTRY,
+  ATTR_SF_HDR,
+  ATTR3_LEAF_HDR,
+  ATTR3_RMT_HDR,
+  attrHash,
+  attrLocalSize,
+  attrNamespace,
+  attrRemoteBlocks,
+  attrRemoteSpace,
+  attrSfEntrySize,
+  PARENT_REC,
+  XATTR_SIZE_MAX,
+  XFS_ATTR3_LEAF_MAGIC,
+  XFS_ATTR3_RMT_MAGIC,
+} from '../../format/attr.js';
+import { crcHolds } from '../../format/checksum.js';
+import { DA_AT, daHash } from '../../format/da.js';
+import { FORK_FORMAT } from '../../format/dinode.js';
+import { blockOffset } from '../../format/geometry.js';
+import { getU64, viewOf } from '../../format/structure.js';
+import { ForkBlocks } from '../../volume/forkblocks.js';
+import { type Inode, readInode } from '../../volume/inode.js';
+import { bytesOf, type Volume } from '../../volume/volume.js';
+import { buildNewFork, replaceFork, takeBlocks, targetOf } from './newfork.js';
+import type { FreeSpace } from './space.js';
+
+/** What was saved of a fork, and the names of what was not. */
+export interface SalvagedAttrs {
+  readonly attrs: NewAttr[];
+  /** Names of attributes that could not be saved, as far as they can be read. */
+  readonly lost: string[];
+}
+
+/** All attributes that can be believed. */
+export function salvageAttrs(volume: Volume, ino: number): SalvagedAttrs {
+  const inode = readInode(volume, ino, { verify: false });
+  const out = new Collector();
+  if (inode.hasAttrFork && inode.aformat === FORK_FORMAT.LOCAL) {
+    const from = inode.view.byteOffset + inode.attrAt;
+    salvageShortForm(new Uint8Array(inode.view.buffer as ArrayBuffer, from, inode.attrSize), out);
+  } else if (inode.hasAttrFork) new LeafSalvage(volume, inode, out).run();
+  return out;
+}
+
+class Collector implements SalvagedAttrs {
+  readonly attrs: NewAttr[] = [];
+  readonly lost: string[] = [];
+  readonly #names = new Set<string>();
+
+  take(flags: number, name: Uint8Array, value: Uint8Array): void {
+    const namespace = flags & ATTR_NAMESPACE_MASK;
+    // Parent pointers repeat names: the value is part of what they are known by.
+    const more = namespace === ATTR_FLAG.PARENT ? Buffer.from(value).toString('hex') : '';
+    const key = `${namespace} ${Buffer.from(name).toString('latin1')} ${more}`;
+    if (this.#names.has(key)) return;
+    this.#names.add(key);
+    this.attrs.push({ flags: namespace, name: name.slice(), value: value.slice() });
+  }
+
+  lose(name: Uint8Array): void {
+    this.lost.push(Buffer.from(name).toString('utf8'));
+  }
+}
+
+/** Writes attributes into the inode where they fit, else into blocks of the fork. */
+export function writeAttrFork(
+  volume: Volume,
+  space: FreeSpace,
+  ino: number,
+  attrs: readonly NewAttr[],
+): void {
+  const { g } = volume;
+  const room = readInode(volume, ino, { verify: false }).attrSize;
+  if (attrs.length === 0) {
+    const bytes = new Uint8Array(0);
+    replaceFork(volume, ino, 'attr', { format: FORK_FORMAT.EXTENTS, bytes, extents: 0, blocks: 0 });
+    return;
+  }
+  const size = shortFormAttrSize(attrs);
+  if (size !== undefined && size <= room) {
+    const bytes = shortFormAttrs(attrs);
+    replaceFork(volume, ino, 'attr', { format: FORK_FORMAT.LOCAL, bytes, extents: 0, blocks: 0 });
+    return;
+  }
+  const plan = planAttrs(g, attrs);
+  const list = takeBlocks(volume, space, ino, [{ offset: 0, count: plan.blocks }]);
+  writeAttrs(g, ino, plan, targetOf(volume, list));
+  const built = buildNewFork(volume, space, ino, list, room);
+  replaceFork(volume, ino, 'attr', { ...built, blocks: list.total + built.treeBlocks });
+}
+
+// Short form.
+
+interface ShortEntry {
+  readonly flags: number;
+  readonly name: Uint8Array;
+  readonly value: Uint8Array;
+  readonly next: number;
+}
+
+const BAD_SHORT_FLAGS = ~ATTR_NAMESPACE_MASK;
+
+function shortEntry(fork: Uint8Array, at: number, end: number): ShortEntry | undefined {
+  if (at + ATTR_SF_ENTRY.size >= end) return undefined;
+  const namelen = fork[at];
+  const flags = fork[at + ATTR_SF_ENTRY.at.flags];
+  const next = at + attrSfEntrySize(namelen, fork[at + 1]);
+  if (namelen === 0 || next > end || flags & BAD_SHORT_FLAGS || attrNamespace(flags) === undefined)
+    return undefined;
+  const name = fork.subarray(at + ATTR_SF_ENTRY.size, at + ATTR_SF_ENTRY.size + namelen);
+  if (!(flags & ATTR_FLAG.PARENT) && name.includes(0)) return undefined;
+  return { flags, name, value: fork.subarray(at + ATTR_SF_ENTRY.size + namelen, next), next };
+}
+
+/** Entries one after another from `at`, at most `most`, until one cannot be true or `end` is reached. */
+function chain(
+  fork: Uint8Array,
+  at: number,
+  end: number,
+  most: number,
+): { entries: ShortEntry[]; end: number } {
+  const entries: ShortEntry[] = [];
+  let next = at;
+  while (entries.length < most && next < end) {
+    const entry = shortEntry(fork, next, end);
+    if (entry === undefined) break;
+    entries.push(entry);
+    next = entry.next;
+  }
+  return { entries, end: next };
+}
+
+/** Count and total size vouch for the chain of entries, and the chain for them. */
+function salvageShortForm(fork: Uint8Array, out: Collector): void {
+  const v = viewOf(fork);
+  if (fork.length < ATTR_SF_HDR.size) return;
+  const count = v.getUint8(ATTR_SF_HDR.at.count);
+  const totsize = Math.min(v.getUint16(0), fork.length);
+  const first = ATTR_SF_HDR.size;
+  const takeAll = (entries: readonly ShortEntry[]): void => {
+    for (const e of entries) out.take(e.flags, e.name, e.value);
+  };
+  const byCount = chain(fork, first, fork.length, count);
+  if (byCount.entries.length === count && count > 0) {
+    takeAll(byCount.entries);
+    return;
+  }
+  const bySize = chain(fork, first, totsize, 255);
+  takeAll(bySize.entries);
+  if (bySize.end >= totsize) return;
+  // An entry's lengths are wrong: the next that starts a chain to the very end goes on from there.
+  for (let at = bySize.end + ATTR_SF_ENTRY.size + 1; at < totsize; at++) {
+    const rest = chain(fork, at, totsize, 255);
+    if (rest.end !== totsize || bySize.entries.length + 1 + rest.entries.length !== count) continue;
+    salvageShortEntry(fork, bySize.end, at, out);
+    takeAll(rest.entries);
+    return;
+  }
+  salvageShortEntry(fork, bySize.end, totsize, out);
+}
+
+/** Plain text without a control character: what names are. */
+const isPlain = (b: Uint8Array): boolean => b.every((c) => c > 0x20 && c !== 0x7f);
+
+/** An entry that is known to take the bytes [at, next): one of its lengths, or its flags, are wrong. */
+function salvageShortEntry(fork: Uint8Array, at: number, next: number, out: Collector): void {
+  const both = next - at - ATTR_SF_ENTRY.size;
+  const namelen = fork[at];
+  const valuelen = fork[at + 1];
+  const flags = fork[at + ATTR_SF_ENTRY.at.flags] & ATTR_NAMESPACE_MASK;
+  const from = at + ATTR_SF_ENTRY.size;
+  const lengths: number[] = [];
+  if (namelen > 0 && namelen <= both) lengths.push(namelen);
+  if (valuelen < both && both - valuelen <= 255) lengths.push(both - valuelen);
+  const plain = [...new Set(lengths)].filter((n) => isPlain(fork.subarray(from, from + n)));
+  if (plain.length !== 1 || attrNamespace(flags) === undefined) {
+    out.lose(fork.subarray(from, Math.min(next, from + Math.max(1, namelen))));
+    return;
+  }
+  out.take(flags, fork.subarray(from, from + plain[0]), fork.subarray(from + plain[0], next));
+}
+
+// Leaves.
+
+/** A stretch of remote value blocks that continue each other from offset 0. */
+interface RemoteRun {
+  readonly start: number;
+  bytes: number;
+  blocks: number;
+}
+
+interface Pending {
+  readonly flags: number;
+  readonly name: Uint8Array;
+  readonly valueblk: number;
+  readonly valuelen: number;
+}
+
+class LeafSalvage {
+  readonly #volume: Volume;
+  readonly #ino: number;
+  readonly #blocks: ForkBlocks;
+  readonly #out: Collector;
+  readonly #runs = new Map<number, RemoteRun>();
+  readonly #used = new Set<number>();
+
+  constructor(volume: Volume, inode: Inode, out: Collector) {
+    this.#volume = volume;
+    this.#ino = inode.ino;
+    this.#out = out;
+    this.#blocks = new ForkBlocks(volume, inode, 'attr', () => {});
+  }
+
+  run(): void {
+    const { extents } = this.#blocks;
+    const remote: Pending[] = [];
+    let run: RemoteRun | undefined;
+    for (let i = 0; i < extents.count; i++)
+      for (let at = extents.offset[i]; at < extents.offset[i] + extents.blocks[i]; at++) {
+        const v = this.#blocks.read(at);
+        if (v === undefined) continue;
+        run = this.#remoteBlock(v, at, run);
+        if (run === undefined && this.#isLeaf(v, at)) this.#leaf(v, remote);
+      }
+    const left: Pending[] = [];
+    for (const p of remote) {
+      const value = this.#valueAt(p);
+      if (value === undefined) left.push(p);
+      else this.#out.take(p.flags, p.name, value);
+    }
+    for (const p of left) {
+      const value = this.#valueElsewhere(p);
+      if (value === undefined) this.#out.lose(p.name);
+      else this.#out.take(p.flags, p.name, value);
+    }
+  }
+
+  /** Identity of a block of the fork: how many of UUID, owner and own address hold. */
+  #identity(v: DataView, at: number, where: { uuid: number; owner: number; bno: number }): number {
+    const { g } = this.#volume;
+    const place = this.#blocks.place(at);
+    if (place === undefined) return 0;
+    return [
+      sameUuid(g, bytesOf(v), where.uuid),
+      getU64(v, where.owner) === this.#ino,
+      getU64(v, where.bno) === blockOffset(g, place.agno, place.agbno) / 512,
+    ].filter((s) => s).length;
+  }
+
+  /** One sign of five may be damaged. */
+  #isLeaf(v: DataView, at: number): boolean {
+    const magic = v.getUint16(DA_AT.magic) === XFS_ATTR3_LEAF_MAGIC ? 1 : 0;
+    const crc = crcHolds(bytesOf(v), DA_AT.crc) ? 1 : 0;
+    return this.#identity(v, at, DA_AT) + magic + crc >= 4;
+  }
+
+  /** Follows the runs of value blocks; the run this block belongs to, if any. */
+  #remoteBlock(v: DataView, at: number, run: RemoteRun | undefined): RemoteRun | undefined {
+    const A = ATTR3_RMT_HDR.at;
+    const magic = v.getUint32(A.magic) === XFS_ATTR3_RMT_MAGIC ? 1 : 0;
+    if (this.#identity(v, at, A) + magic < 3) return undefined;
+    const offset = v.getUint32(A.offset);
+    const bytes = v.getUint32(A.bytes);
+    if (bytes === 0 || bytes > attrRemoteSpace(this.#volume.g.blocksize)) return undefined;
+    if (run !== undefined && run.start + run.blocks === at && run.bytes === offset) {
+      run.bytes += bytes;
+      run.blocks++;
+      return run;
+    }
+    const next = { start: at, bytes, blocks: 1 };
+    if (offset === 0) this.#runs.set(at, next);
+    return next;
+  }
+
+  /** The value where the leaf says it is: of each block's seven signs one may be damaged. */
+  #valueAt(p: Pending): Uint8Array | undefined {
+    const { g } = this.#volume;
+    const run = this.#runs.get(p.valueblk);
+    // A run of blocks that ends where another begins has its length from its headers.
+    if (p.valuelen === 0 || p.valuelen > XATTR_SIZE_MAX)
+      return run === undefined ? undefined : this.#gather(run.start, run.bytes);
+    const A = ATTR3_RMT_HDR.at;
+    const space = attrRemoteSpace(g.blocksize);
+    const blocks = attrRemoteBlocks(p.valuelen, g.blocksize);
+    for (let i = 0; i < blocks; i++) {
+      const v = this.#blocks.read(p.valueblk + i);
+      if (v === undefined) return this.#shorter(run, p.valuelen);
+      const signs =
+        this.#identity(v, p.valueblk + i, A) +
+        [
+          v.getUint32(A.magic) === XFS_ATTR3_RMT_MAGIC,
+          v.getUint32(A.offset) === i * space,
+          v.getUint32(A.bytes) === Math.min(space, p.valuelen - i * space),
+          crcHolds(bytesOf(v), A.crc),
+        ].filter((s) => s).length;
+      if (signs < 6) return this.#shorter(run, p.valuelen);
+      // The last header says another length, and all else is right: the leaf's may be the damaged one.
+      if (signs === 6 && v.getUint32(A.bytes) !== Math.min(space, p.valuelen - i * space))
+        return this.#shorter(run, p.valuelen) ?? this.#gather(p.valueblk, p.valuelen);
+    }
+    if (run !== undefined && run.blocks > blocks) return this.#gather(run.start, run.bytes);
+    return this.#gather(p.valueblk, p.valuelen);
+  }
+
+  /** A run that is whole by its own headers, where the leaf gives another length. */
+  #shorter(run: RemoteRun | undefined, valuelen: number): Uint8Array | undefined {
+    if (run === undefined || run.bytes === valuelen || run.bytes > XATTR_SIZE_MAX) return undefined;
+    for (let i = 0; i < run.blocks; i++) {
+      const v = this.#blocks.read(run.start + i);
+      if (v === undefined || !crcHolds(bytesOf(v), ATTR3_RMT_HDR.at.crc)) return undefined;
+    }
+    return this.#gather(run.start, run.bytes);
+  }
+
+  /** A value of the right length that no name leads to, where there is one such. */
+  #valueElsewhere(p: Pending): Uint8Array | undefined {
+    const free = [...this.#runs.values()].filter((r) => !this.#used.has(r.start) && r.bytes === p.valuelen);
+    return free.length === 1 ? this.#gather(free[0].start, free[0].bytes) : undefined;
+  }
+
+  #gather(start: number, length: number): Uint8Array {
+    const value = new Uint8Array(length);
+    const space = attrRemoteSpace(this.#volume.g.blocksize);
+    for (let i = 0; i * space < length; i++) {
+      const v = this.#blocks.read(start + i);
+      const bytes = Math.min(space, length - i * space);
+      if (v !== undefined)
+        value.set(bytesOf(v).subarray(ATTR3_RMT_HDR.size, ATTR3_RMT_HDR.size + bytes), i * space);
+    }
+    this.#used.add(start);
+    return value;
+  }
+
+  #leaf(v: DataView, remote: Pending[]): void {
+    const size = v.byteLength;
+    const bytes = bytesOf(v);
+    const count = v.getUint16(ATTR3_LEAF_HDR.at.count);
+    const room = Math.floor((size - ATTR3_LEAF_HDR.size) / ATTR_LEAF_ENTRY.size);
+    const entryAt = (i: number): number => ATTR3_LEAF_HDR.size + i * ATTR_LEAF_ENTRY.size;
+    // Where names start: a value that has no other end reaches to the next.
+    const starts: number[] = [];
+    let n = 0;
+    for (; n < room; n++) {
+      const nameidx = v.getUint16(entryAt(n) + ATTR_LEAF_ENTRY.at.nameidx);
+      const empty = nameidx === 0 && v.getUint32(entryAt(n)) === 0;
+      if (empty || (n >= count && readName(bytes, v, entryAt(n), nameidx) === undefined)) break;
+      starts.push(nameidx);
+    }
+    starts.sort((a, b) => a - b);
+    for (let i = 0; i < n; i++) {
+      const entry = entryAt(i);
+      const found = this.#entry(bytes, v, entry, starts, i, n);
+      const flags = v.getUint8(entry + ATTR_LEAF_ENTRY.at.flags);
+      // One that was being made or removed goes.
+      if (flags & ATTR_FLAG.INCOMPLETE && (flags & ~KNOWN) === 0) continue;
+      if (found === undefined) {
+        const nameidx = v.getUint16(entry + ATTR_LEAF_ENTRY.at.nameidx);
+        this.#out.lose(bytes.subarray(nameidx + 3, nameidx + 3 + (bytes[nameidx + 2] ?? 0)));
+        continue;
+      }
+      if (found.value !== undefined) this.#out.take(found.flags, found.name, found.value);
+      else
+        remote.push({
+          flags: found.flags,
+          name: found.name,
+          valueblk: found.valueblk,
+          valuelen: found.valuelen,
+        });
+    }
+  }
+
+  #entry(
+    bytes: Uint8Array,
+    v: DataView,
+    entry: number,
+    starts: readonly number[],
+    i: number,
+    n: number,
+  ): Name | undefined {
+    const nameidx = v.getUint16(entry + ATTR_LEAF_ENTRY.at.nameidx);
+    const straight = readName(bytes, v, entry, nameidx) ?? withNamelen(bytes, v, entry, nameidx);
+    if (straight !== undefined) return boundValue(bytes, straight, nameidx, starts);
+    // The name may stand elsewhere: its hash tells it among the bytes that are nobody's.
+    for (let at = ATTR3_LEAF_HDR.size + n * ATTR_LEAF_ENTRY.size; at < bytes.length; at += 4) {
+      if (starts.includes(at)) continue;
+      const moved = readName(bytes, v, entry, at);
+      if (moved !== undefined) return boundValue(bytes, moved, at, starts);
+    }
+    // The hash itself may be the damaged field: the name's own must lie between those of its neighbours.
+    const name = parseName(bytes, v, nameidx, v.getUint8(entry + ATTR_LEAF_ENTRY.at.flags));
+    if (name === undefined || !isPlain(name.name)) return undefined;
+    const hash = attrHash(name.flags, name.name, name.value);
+    const before = i > 0 ? v.getUint32(entry - ATTR_LEAF_ENTRY.size) : 0;
+    const after = i < n - 1 ? v.getUint32(entry + ATTR_LEAF_ENTRY.size) : 0xffff_ffff;
+    return hash >= before && hash <= after ? boundValue(bytes, name, nameidx, starts) : undefined;
+  }
+}
+
+const KNOWN = ATTR_NAMESPACE_MASK | ATTR_FLAG.LOCAL | ATTR_FLAG.INCOMPLETE;
+
+interface Name {
+  readonly flags: number;
+  readonly name: Uint8Array;
+  /** The value, where it stands beside the name. */
+  readonly value: Uint8Array | undefined;
+  readonly valueblk: number;
+  readonly valuelen: number;
+}
+
+/** A name and value as `flags` say they stand at `at`; `length` in place of the stored length of the name. */
+function parseName(
+  bytes: Uint8Array,
+  v: DataView,
+  at: number,
+  flags: number,
+  length?: number,
+): Name | undefined {
+  const local = (flags & ATTR_FLAG.LOCAL) !== 0;
+  const fixed = local ? ATTR_NAME_LOCAL.size : ATTR_NAME_REMOTE.size;
+  if (at % 4 !== 0 || at < ATTR3_LEAF_HDR.size || at + fixed >= bytes.length) return undefined;
+  const namelen = length ?? bytes[at + fixed - 1];
+  const end = at + fixed + namelen;
+  const namespace = flags & ATTR_NAMESPACE_MASK;
+  if (namelen === 0 || end > bytes.length || attrNamespace(namespace) === undefined) return undefined;
+  const name = bytes.subarray(at + fixed, end);
+  if (!local) {
+    const valueblk = v.getUint32(at);
+    return { flags: namespace, name, value: undefined, valueblk, valuelen: v.getUint32(at + 4) };
+  }
+  const valuelen = v.getUint16(at);
+  if (namespace === ATTR_FLAG.PARENT && valuelen !== PARENT_REC.size) return undefined;
+  return { flags: namespace, name, value: bytes.subarray(end, end + valuelen), valueblk: 0, valuelen };
+}
+
+/** The name at `at` if the entry's hash is its own, with the flags as they are or the place of the value turned. */
+function readName(bytes: Uint8Array, v: DataView, entry: number, at: number): Name | undefined {
+  const hash = v.getUint32(entry);
+  const flags = v.getUint8(entry + ATTR_LEAF_ENTRY.at.flags);
+  for (const f of [flags, flags ^ ATTR_FLAG.LOCAL]) {
+    const name = parseName(bytes, v, at, f);
+    if (name !== undefined && attrHash(name.flags, name.name, name.value) === hash) return name;
+  }
+  return undefined;
+}
+
+/** The same where the length of the name is the damaged field: the hash tells it. */
+function withNamelen(bytes: Uint8Array, v: DataView, entry: number, at: number): Name | undefined {
+  const hash = v.getUint32(entry);
+  const flags = v.getUint8(entry + ATTR_LEAF_ENTRY.at.flags);
+  for (let length = 1; length <= 255; length++) {
+    const name = parseName(bytes, v, at, flags, length);
+    if (name === undefined) return undefined;
+    if (daHash(name.name) === hash) return name;
+  }
+  return undefined;
+}
+
+/**
+ * Holds a value against the room it has up to the next name. Where its length is wrong, the right one is taken
+ * if it differs from it in one bit or by one; undefined where that does not tell.
+ */
+function boundValue(bytes: Uint8Array, name: Name, at: number, starts: readonly number[]): Name | undefined {
+  if (name.value === undefined) return name;
+  const next = starts.find((s) => s > at) ?? bytes.length;
+  const head = ATTR_NAME_LOCAL.size + name.name.length;
+  const size = attrLocalSize(name.name.length, name.valuelen);
+  if (at + size === next) return name;
+  // A gap before the next name is where another was removed: zeros.
+  if (at + size < next && bytes.subarray(at + size, next).every((b) => b === 0)) return name;
+  const near = [0, 1, 2, 3]
+    .map((pad) => next - at - head - pad)
+    .filter((n) => n >= 0 && isNearly(n, name.valuelen) && attrLocalSize(name.name.length, n) === next - at);
+  if (near.length !== 1) return undefined;
+  const from = at + head;
+  return { ...name, value: bytes.subarray(from, from + near[0]), valuelen: near[0] };
+}
+
+const isNearly = (a: number, b: number): boolean => {
+  const x = a ^ b;
+  return Math.abs(a - b) === 1 || (x & (x - 1)) === 0;
+};
