@@ -4,6 +4,7 @@
  * is built anew.
  */
 import { type NewAttr, planAttrs, shortFormAttrSize, shortFormAttrs, writeAttrs } from '../../build/attr.js';
+import { SGI_ACL_DEFAULT, SGI_ACL_FILE } from '../../format/acl.js';
 import { sameUuid } from '../../format/ag.js';
 import {
   ATTR_FLAG,
@@ -216,11 +217,14 @@ class LeafSalvage {
   readonly #out: Collector;
   readonly #runs = new Map<number, RemoteRun>();
   readonly #used = new Set<number>();
+  /** Whether the filesystem has parent pointers. */
+  readonly #parents: boolean;
 
   constructor(volume: Volume, inode: Inode, out: Collector) {
     this.#volume = volume;
     this.#ino = inode.ino;
     this.#out = out;
+    this.#parents = volume.g.features.parent;
     this.#blocks = new ForkBlocks(volume, inode, 'attr', () => {});
   }
 
@@ -287,42 +291,46 @@ class LeafSalvage {
 
   /** The value where the leaf says it is: of each block's seven signs one may be damaged. */
   #valueAt(p: Pending): Uint8Array | undefined {
+    const length = this.#length(p);
+    if (length === undefined) return undefined;
     const { g } = this.#volume;
-    const run = this.#runs.get(p.valueblk);
-    // A run of blocks that ends where another begins has its length from its headers.
-    if (p.valuelen === 0 || p.valuelen > XATTR_SIZE_MAX)
-      return run === undefined ? undefined : this.#gather(run.start, run.bytes);
     const A = ATTR3_RMT_HDR.at;
     const space = attrRemoteSpace(g.blocksize);
-    const blocks = attrRemoteBlocks(p.valuelen, g.blocksize);
-    for (let i = 0; i < blocks; i++) {
+    for (let i = 0; i * space < length; i++) {
       const v = this.#blocks.read(p.valueblk + i);
-      if (v === undefined) return this.#shorter(run, p.valuelen);
-      const signs =
-        this.#identity(v, p.valueblk + i, A) +
-        [
-          v.getUint32(A.magic) === XFS_ATTR3_RMT_MAGIC,
-          v.getUint32(A.offset) === i * space,
-          v.getUint32(A.bytes) === Math.min(space, p.valuelen - i * space),
-          crcHolds(bytesOf(v), A.crc),
-        ].filter((s) => s).length;
-      if (signs < 6) return this.#shorter(run, p.valuelen);
-      // The last header says another length, and all else is right: the leaf's may be the damaged one.
-      if (signs === 6 && v.getUint32(A.bytes) !== Math.min(space, p.valuelen - i * space))
-        return this.#shorter(run, p.valuelen) ?? this.#gather(p.valueblk, p.valuelen);
+      if (v === undefined) return undefined;
+      const signs = [
+        v.getUint32(A.magic) === XFS_ATTR3_RMT_MAGIC,
+        v.getUint32(A.offset) === i * space,
+        v.getUint32(A.bytes) === Math.min(space, length - i * space),
+        crcHolds(bytesOf(v), A.crc),
+      ].filter((s) => s).length;
+      if (this.#identity(v, p.valueblk + i, A) + signs < 6) return undefined;
     }
-    if (run !== undefined && run.blocks > blocks) return this.#gather(run.start, run.bytes);
-    return this.#gather(p.valueblk, p.valuelen);
+    return this.#gather(p.valueblk, length);
   }
 
-  /** A run that is whole by its own headers, where the leaf gives another length. */
-  #shorter(run: RemoteRun | undefined, valuelen: number): Uint8Array | undefined {
-    if (run === undefined || run.bytes === valuelen || run.bytes > XATTR_SIZE_MAX) return undefined;
-    for (let i = 0; i < run.blocks; i++) {
-      const v = this.#blocks.read(run.start + i);
-      if (v === undefined || !crcHolds(bytesOf(v), ATTR3_RMT_HDR.at.crc)) return undefined;
-    }
-    return this.#gather(run.start, run.bytes);
+  /**
+   * How long a value is: the leaf says it, and the headers of its blocks. Where they do not agree, what stands
+   * behind the value tells: it is zeros.
+   */
+  #length(p: Pending): number | undefined {
+    const { blocksize } = this.#volume.g;
+    const run = this.#runs.get(p.valueblk);
+    const inLeaf = p.valuelen > 0 && p.valuelen <= XATTR_SIZE_MAX ? p.valuelen : undefined;
+    if (run === undefined || run.bytes === inLeaf || run.bytes > XATTR_SIZE_MAX) return inLeaf;
+    if (inLeaf === undefined) return run.bytes;
+    const space = attrRemoteSpace(blocksize);
+    const blocks = attrRemoteBlocks(inLeaf, blocksize);
+    // A header that is wrong in the middle of a value cuts its run short.
+    if (blocks !== run.blocks) return run.blocks < blocks && run.bytes % space !== 0 ? inLeaf : run.bytes;
+    const last = this.#blocks.read(p.valueblk + blocks - 1);
+    if (last === undefined) return undefined;
+    let end = last.byteLength;
+    while (end > ATTR3_RMT_HDR.size && last.getUint8(end - 1) === 0) end--;
+    const least = (blocks - 1) * space + end - ATTR3_RMT_HDR.size;
+    if (run.bytes === least) return run.bytes;
+    return inLeaf >= least ? inLeaf : run.bytes;
   }
 
   /** A value of the right length that no name leads to, where there is one such. */
@@ -356,30 +364,24 @@ class LeafSalvage {
     for (; n < room; n++) {
       const nameidx = v.getUint16(entryAt(n) + ATTR_LEAF_ENTRY.at.nameidx);
       const empty = nameidx === 0 && v.getUint32(entryAt(n)) === 0;
-      if (empty || (n >= count && readName(bytes, v, entryAt(n), nameidx) === undefined)) break;
+      if (empty || (n >= count && readName(bytes, v, entryAt(n), nameidx, this.#parents) === undefined))
+        break;
       starts.push(nameidx);
     }
-    starts.sort((a, b) => a - b);
-    for (let i = 0; i < n; i++) {
-      const entry = entryAt(i);
-      const found = this.#entry(bytes, v, entry, starts, i, n);
-      const flags = v.getUint8(entry + ATTR_LEAF_ENTRY.at.flags);
-      // One that was being made or removed goes.
-      if (flags & ATTR_FLAG.INCOMPLETE && (flags & ~KNOWN) === 0) continue;
-      if (found === undefined) {
-        const nameidx = v.getUint16(entry + ATTR_LEAF_ENTRY.at.nameidx);
+    const found: (Placed | undefined)[] = [];
+    for (let i = 0; i < n; i++) found.push(this.#entry(bytes, v, entryAt(i), starts, i, n));
+    const places = found.flatMap((f) => (f === undefined ? [] : [f.at])).sort((a, b) => a - b);
+    found.forEach((f, i) => {
+      const flags = v.getUint8(entryAt(i) + ATTR_LEAF_ENTRY.at.flags);
+      const name = f === undefined ? undefined : boundValue(bytes, f.name, f.at, places);
+      // One that was being made or removed goes; Linux marks those alone that have a twin or a remote value.
+      if (name !== undefined && isUnfinished(flags, name, found)) return;
+      if (name === undefined) {
+        const nameidx = v.getUint16(entryAt(i) + ATTR_LEAF_ENTRY.at.nameidx);
         this.#out.lose(bytes.subarray(nameidx + 3, nameidx + 3 + (bytes[nameidx + 2] ?? 0)));
-        continue;
-      }
-      if (found.value !== undefined) this.#out.take(found.flags, found.name, found.value);
-      else
-        remote.push({
-          flags: found.flags,
-          name: found.name,
-          valueblk: found.valueblk,
-          valuelen: found.valuelen,
-        });
-    }
+      } else if (name.value !== undefined) this.#out.take(name.flags, name.name, name.value);
+      else remote.push(name);
+    });
   }
 
   #entry(
@@ -389,23 +391,25 @@ class LeafSalvage {
     starts: readonly number[],
     i: number,
     n: number,
-  ): Name | undefined {
+  ): Placed | undefined {
     const nameidx = v.getUint16(entry + ATTR_LEAF_ENTRY.at.nameidx);
-    const straight = readName(bytes, v, entry, nameidx) ?? withNamelen(bytes, v, entry, nameidx);
-    if (straight !== undefined) return boundValue(bytes, straight, nameidx, starts);
+    const straight =
+      readName(bytes, v, entry, nameidx, this.#parents) ??
+      withNamelen(bytes, v, entry, nameidx, this.#parents);
+    if (straight !== undefined) return { name: straight, at: nameidx };
     // The name may stand elsewhere: its hash tells it among the bytes that are nobody's.
     for (let at = ATTR3_LEAF_HDR.size + n * ATTR_LEAF_ENTRY.size; at < bytes.length; at += 4) {
       if (starts.includes(at)) continue;
-      const moved = readName(bytes, v, entry, at);
-      if (moved !== undefined) return boundValue(bytes, moved, at, starts);
+      const moved = readName(bytes, v, entry, at, this.#parents);
+      if (moved !== undefined) return { name: moved, at };
     }
     // The hash itself may be the damaged field: the name's own must lie between those of its neighbours.
-    const name = parseName(bytes, v, nameidx, v.getUint8(entry + ATTR_LEAF_ENTRY.at.flags));
+    const name = parseName(bytes, v, nameidx, v.getUint8(entry + ATTR_LEAF_ENTRY.at.flags), this.#parents);
     if (name === undefined || !isPlain(name.name)) return undefined;
     const hash = attrHash(name.flags, name.name, name.value);
     const before = i > 0 ? v.getUint32(entry - ATTR_LEAF_ENTRY.size) : 0;
     const after = i < n - 1 ? v.getUint32(entry + ATTR_LEAF_ENTRY.size) : 0xffff_ffff;
-    return hash >= before && hash <= after ? boundValue(bytes, name, nameidx, starts) : undefined;
+    return hash >= before && hash <= after ? { name, at: nameidx } : undefined;
   }
 }
 
@@ -420,12 +424,43 @@ interface Name {
   readonly valuelen: number;
 }
 
+/** A name and the byte of its leaf at which it stands. */
+interface Placed {
+  readonly name: Name;
+  readonly at: number;
+}
+
+/** Whether Linux can have left an attribute unfinished: see xfs_attr_leaf.c for when it sets the flag. */
+function isUnfinished(flags: number, name: Name, all: readonly (Placed | undefined)[]): boolean {
+  if ((flags & ATTR_FLAG.INCOMPLETE) === 0 || (flags & ~KNOWN) !== 0) return false;
+  if (name.value === undefined) return true;
+  return all.some((o) => o !== undefined && o.name !== name && Buffer.compare(o.name.name, name.name) === 0);
+}
+
+/** The namespace that flags mean; undefined where more of them is damaged than one bit. */
+function namespaceOf(flags: number, parents: boolean): number | undefined {
+  const known = parents ? KNOWN : KNOWN & ~ATTR_FLAG.PARENT;
+  const strange = flags & ~known;
+  if ((strange & (strange - 1)) !== 0) return undefined;
+  const namespace = flags & known & ATTR_NAMESPACE_MASK;
+  return attrNamespace(namespace) === undefined ? undefined : namespace;
+}
+
+/** Namespaces of names that are only used in one. */
+const FIXED = new Map<string, number>([
+  [SGI_ACL_FILE, ATTR_FLAG.ROOT],
+  [SGI_ACL_DEFAULT, ATTR_FLAG.ROOT],
+  ['selinux', ATTR_FLAG.SECURE],
+  ['capability', ATTR_FLAG.SECURE],
+]);
+
 /** A name and value as `flags` say they stand at `at`; `length` in place of the stored length of the name. */
 function parseName(
   bytes: Uint8Array,
   v: DataView,
   at: number,
   flags: number,
+  parents: boolean,
   length?: number,
 ): Name | undefined {
   const local = (flags & ATTR_FLAG.LOCAL) !== 0;
@@ -433,9 +468,10 @@ function parseName(
   if (at % 4 !== 0 || at < ATTR3_LEAF_HDR.size || at + fixed >= bytes.length) return undefined;
   const namelen = length ?? bytes[at + fixed - 1];
   const end = at + fixed + namelen;
-  const namespace = flags & ATTR_NAMESPACE_MASK;
-  if (namelen === 0 || end > bytes.length || attrNamespace(namespace) === undefined) return undefined;
+  if (namelen === 0 || end > bytes.length) return undefined;
   const name = bytes.subarray(at + fixed, end);
+  const namespace = FIXED.get(Buffer.from(name).toString('latin1')) ?? namespaceOf(flags, parents);
+  if (namespace === undefined) return undefined;
   if (!local) {
     const valueblk = v.getUint32(at);
     return { flags: namespace, name, value: undefined, valueblk, valuelen: v.getUint32(at + 4) };
@@ -446,22 +482,34 @@ function parseName(
 }
 
 /** The name at `at` if the entry's hash is its own, with the flags as they are or the place of the value turned. */
-function readName(bytes: Uint8Array, v: DataView, entry: number, at: number): Name | undefined {
+function readName(
+  bytes: Uint8Array,
+  v: DataView,
+  entry: number,
+  at: number,
+  parents: boolean,
+): Name | undefined {
   const hash = v.getUint32(entry);
   const flags = v.getUint8(entry + ATTR_LEAF_ENTRY.at.flags);
   for (const f of [flags, flags ^ ATTR_FLAG.LOCAL]) {
-    const name = parseName(bytes, v, at, f);
+    const name = parseName(bytes, v, at, f, parents);
     if (name !== undefined && attrHash(name.flags, name.name, name.value) === hash) return name;
   }
   return undefined;
 }
 
 /** The same where the length of the name is the damaged field: the hash tells it. */
-function withNamelen(bytes: Uint8Array, v: DataView, entry: number, at: number): Name | undefined {
+function withNamelen(
+  bytes: Uint8Array,
+  v: DataView,
+  entry: number,
+  at: number,
+  parents: boolean,
+): Name | undefined {
   const hash = v.getUint32(entry);
   const flags = v.getUint8(entry + ATTR_LEAF_ENTRY.at.flags);
   for (let length = 1; length <= 255; length++) {
-    const name = parseName(bytes, v, at, flags, length);
+    const name = parseName(bytes, v, at, flags, parents, length);
     if (name === undefined) return undefined;
     if (daHash(name.name) === hash) return name;
   }
@@ -480,9 +528,14 @@ function boundValue(bytes: Uint8Array, name: Name, at: number, starts: readonly 
   if (at + size === next) return name;
   // A gap before the next name is where another was removed: zeros.
   if (at + size < next && bytes.subarray(at + size, next).every((b) => b === 0)) return name;
-  const near = [0, 1, 2, 3]
+  const fits = [0, 1, 2, 3]
     .map((pad) => next - at - head - pad)
-    .filter((n) => n >= 0 && isNearly(n, name.valuelen) && attrLocalSize(name.name.length, n) === next - at);
+    .filter((n) => n >= 0 && bytes.subarray(at + head + n, next).every((b) => b === 0));
+  const nearly = fits.filter((n) => isNearly(n, name.valuelen));
+  // Text ends before the zeros that fill up its room.
+  const shortest = Math.min(...fits);
+  const isText = fits.length > 0 && bytes.subarray(at + head, at + head + shortest).every((b) => b >= 0x20);
+  const near = fits.length === 1 ? fits : nearly.length === 1 ? nearly : isText ? [shortest] : [];
   if (near.length !== 1) return undefined;
   const from = at + head;
   return { ...name, value: bytes.subarray(from, from + near[0]), valuelen: near[0] };

@@ -17,7 +17,7 @@ import {
   S_IFMT,
   XFS_DINODE_MAGIC,
 } from '../../format/dinode.js';
-import { ftypeOfMode } from '../../format/dir.js';
+import { ftypeOfMode, SF_HDR4 } from '../../format/dir.js';
 import { EXTENT_SIZE, extentBlocks, extentOffset } from '../../format/extent.js';
 import { agnoOfIno, type Geometry, inoOf, isInoInRange } from '../../format/geometry.js';
 import { getU64, setU64 } from '../../format/structure.js';
@@ -250,7 +250,10 @@ function bestAttr(volume: Volume, ino: number, v: DataView, nrext64: boolean, fo
       if (best === undefined || guess.fit - cost * 2 > best.guess.fit - best.cost * 2) best = { guess, cost };
     }
   // Attributes packed in the inode that are damaged themselves are sorted out later, one by one.
-  return best ?? damagedAttr(bytes, format, count);
+  const damaged = damagedAttr(bytes, format, count);
+  if (best === undefined || damaged.guess.fit - damaged.cost * 2 > best.guess.fit - best.cost * 2)
+    return damaged;
+  return best;
 }
 
 function damagedAttr(bytes: ForkBytes, format: number, count: number): Choice {
@@ -318,13 +321,8 @@ function bestData(
     }
   }
   // A short-form directory that is damaged itself is sorted out name by name.
-  if (
-    best === undefined &&
-    storedType === S_IF.DIR &&
-    format === FORK_FORMAT.LOCAL &&
-    bytes.view.getUint8(bytes.at) > 0
-  )
-    return { guess: { fit: FIT.EMPTY, format, count: 0, blocks: 0 }, type: storedType, cost: 0 };
+  if (storedType === S_IF.DIR && format === FORK_FORMAT.LOCAL && size > 0 && size <= bytes.size)
+    take({ fit: FIT.EMPTY, format, count: 0, blocks: 0 }, storedType, count === 0 ? 0.3 : 1.3);
   return best;
 }
 
@@ -381,8 +379,8 @@ function setSize(volume: Volume, v: DataView, type: number, inodesize: number, h
     } else if (size === 0 || size > 1024) setU64(v, AT.size, 1);
   } else if (type === S_IF.DIR) {
     if (format === FORK_FORMAT.LOCAL) {
-      const fit = dataGuess(volume, getU64(v, AT.inumber), bytes, { type, format, count: 0, size }).fit;
-      if (fit === FIT.NO) setU64(v, AT.size, Math.min(bytes.size, shortFormEnd(bytes) || bytes.size));
+      if (size < SF_HDR4.size || size > bytes.size)
+        setU64(v, AT.size, Math.min(bytes.size, shortFormEnd(bytes) || bytes.size));
     } else if (size === 0 || size % g.dirblksize !== 0 || size > 2 ** 35)
       setU64(v, AT.size, Math.max(g.dirblksize, Math.ceil(end / g.dirblksize) * g.dirblksize));
   } else setU64(v, AT.size, 0);

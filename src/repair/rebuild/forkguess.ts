@@ -89,7 +89,7 @@ function bmbtChild(volume: Volume, { view, at, size }: ForkBytes): number | unde
 function btreeGuess(volume: Volume, ino: number, bytes: ForkBytes, count: number): Guess {
   const child = bmbtChild(volume, bytes);
   if (child === undefined) return NO(FORK_FORMAT.BTREE);
-  const fit = ownBlock(volume, ino, child) === 'bmbt' ? FIT.PROVED : FIT.NO;
+  const fit = ownBlock(volume, ino, child) === 'bmbt' ? FIT.PROVED : FIT.EMPTY;
   return { fit, format: FORK_FORMAT.BTREE, count, blocks: 0 };
 }
 
@@ -118,7 +118,7 @@ export function attrGuess(
   // A leaf or a node; the latter looks alike in directories and attributes.
   const what = ownBlock(volume, ino, extentFsblock(bytes.view, bytes.at));
   const proved = extentOffset(bytes.view, bytes.at) === 0 && (what === 'attr' || what === 'dir');
-  return { fit: proved ? FIT.PROVED : FIT.NO, format, count, blocks: sums[count - 1] };
+  return { fit: proved ? FIT.PROVED : FIT.EMPTY, format, count, blocks: sums[count - 1] };
 }
 
 export interface DataAs {
@@ -165,8 +165,13 @@ export function dataGuess(volume: Volume, ino: number, bytes: ForkBytes, as: Dat
 
 /** Whether a file of `type` begins with a block of this kind. */
 function fitOf(type: number, what: string | undefined, size: number): number {
-  if (type === S_IF.DIR) return what === 'dir' ? FIT.PROVED : FIT.NO;
-  if (type === S_IF.LNK) return what === 'symlink' && size <= SYMLINK_MAXLEN ? FIT.PROVED : FIT.NO;
+  // A block that does not verify may be damaged itself.
+  const damaged = what === undefined ? FIT.EMPTY : FIT.NO;
+  if (type === S_IF.DIR) return what === 'dir' ? FIT.PROVED : damaged;
+  if (type === S_IF.LNK) {
+    if (size === 0 || size > SYMLINK_MAXLEN) return FIT.NO;
+    return what === 'symlink' ? FIT.PROVED : damaged;
+  }
   return type === S_IF.REG && (what === undefined || what === 'inodes') ? FIT.LIKELY : FIT.NO;
 }
 

@@ -224,11 +224,13 @@ function changedFork(volume: Volume, ino: number, fork: ForkName, edit: Edit): E
   const kept: Piece[] = [];
   const drops = edit.drop[fork];
   const inode = readInode(volume, ino, { verify: false });
+  const mayBeUnwritten = fork === 'data' && inode.isRegular;
   walkExtents(
     volume,
     inode,
     fork,
-    (offset, fsblock, blocks, unwritten) => {
+    (offset, fsblock, blocks, flag) => {
+      const unwritten = flag && mayBeUnwritten;
       let pieces: Piece[] = [{ offset, fsblock, blocks, unwritten }];
       for (const d of drops) pieces = pieces.flatMap((p) => without(p, d.offset, d.blocks));
       kept.push(...pieces);

@@ -16,7 +16,7 @@ import { markInode } from './lostfound.js';
 
 /** Findings that say something of an inode's core or of what hangs on its forks. */
 const CORE_CODES =
-  /^(dinode|data-fork|attr-fork|bmbt|bmdr|short-form-dir|short-form-attr|attr-leaf|attr-node|symlink|inode\.blocks)/;
+  /^(dinode|data-fork|attr-fork|bmbt|bmdr|short-form-dir|short-form-attr|symlink|inode\.blocks)/;
 
 /** Times one inode is mended before it is taken for beyond help. */
 const MAX_MENDS = 3;
@@ -97,7 +97,10 @@ function mendUsed(volume: Volume, ino: number, hints: CoreHints, state: MendStat
   const old = inodeBytes(volume, ino);
   const mended = mendCore(volume, ino, old, hints);
   if (mended !== undefined && Buffer.compare(mended.bytes, old) === 0) return 0;
-  if (mended === undefined || state.tries(ino, 'core') >= MAX_MENDS) {
+  const tried = state.tries(ino, 'core') >= MAX_MENDS;
+  // A core that verifies is left as it is: what it says of its forks is settled with them.
+  if (tried && !finding.code.startsWith('dinode.')) return 0;
+  if (mended === undefined || tried) {
     clearInode(volume, ino, state, finding);
     return 1;
   }
