@@ -29,6 +29,9 @@ import type { Volume } from './volume.js';
 
 export type ForkName = 'data' | 'attr';
 
+/** File blocks there can be: sizes end below 2^63 bytes. */
+export const maxFileBlock = (g: Geometry): number => Math.min(MAX_FILE_OFFSET, 2 ** 63 / g.blocksize);
+
 /** Takes an extent: file offset and length in blocks, start as fsblock. */
 export type ExtentVisitor = (offset: number, fsblock: number, blocks: number, unwritten: boolean) => void;
 
@@ -115,8 +118,8 @@ class ExtentCheck {
     }
     if (offset < this.#end)
       return this.#bad(index, 'startoff', offset, `${this.#end} or more, past the extent before`);
-    if (offset + blocks > MAX_FILE_OFFSET)
-      return this.#bad(index, 'startoff', offset, 'an end within 2^54 blocks');
+    if (offset + blocks > maxFileBlock(this.#g))
+      return this.#bad(index, 'startoff', offset, 'an end within 2^63 bytes');
     if (unwritten && !this.#mayBeUnwritten)
       this.#bad(index, 'extentflag', 1, '0: only data of files can be unwritten');
     this.#end = offset + blocks;

@@ -11,6 +11,7 @@ import {
   DIFLAG2,
   DINODE,
   DINODE_SIZE,
+  DINODE64,
   dataForkSize,
   dinodeFlags2,
   dinodeIsNrext64,
@@ -243,10 +244,17 @@ export function verifyInode(g: Geometry, inode: Inode, allocated: boolean, repor
   if (inode.flags & 0x8000) bad('flags', hex(inode.flags), 'bit 15 clear');
   if (inode.flags & DIFLAG.REALTIME)
     bad('flags', hex(inode.flags), 'no realtime flag without a realtime device');
+  if (!inode.isDir && inode.flags & DIR_FLAGS)
+    bad('flags', hex(inode.flags), 'flags of directories only where mode says a directory');
+  if (dinodeIsNrext64(v, base) && v.getUint16(base + DINODE64.at.nrext64_pad) !== 0)
+    bad('nrext64_pad', v.getUint16(base + DINODE64.at.nrext64_pad), '0');
   verifyHints(g, inode, bad);
   verifyLinks(g, inode, bad);
   return ok;
 }
+
+/** Flags that a directory hands on to what is made in it. */
+const DIR_FLAGS = DIFLAG.RTINHERIT | DIFLAG.PROJINHERIT | DIFLAG.NOSYMLINKS | DIFLAG.EXTSZINHERIT;
 
 type Bad = (field: string, value: number | string, expected: string) => void;
 
@@ -260,8 +268,6 @@ function verifyHints(g: Geometry, inode: Inode, bad: Bad): void {
   const limit = Math.min(MAX_HINT, Math.floor(g.agblocks / 2));
   if ((flags & DIFLAG.EXTSIZE) !== 0 && !inode.isRegular)
     bad('flags', hex(flags), 'the extsize flag only where mode says a regular file');
-  if ((flags & DIFLAG.EXTSZINHERIT) !== 0 && !inode.isDir)
-    bad('flags', hex(flags), 'the extszinherit flag only where mode says a directory');
   if (hinted ? extsize === 0 || extsize > limit : extsize !== 0)
     bad('extsize', extsize, hinted ? `1 to ${limit} by its flags` : '0 without a flag for it in flags');
   const cow = (inode.flags2 & DIFLAG2.COWEXTSIZE) !== 0;

@@ -18,7 +18,7 @@ import {
 } from '../../format/extent.js';
 import { agLength, type Geometry } from '../../format/geometry.js';
 import { walkBlocks } from '../../volume/btree.js';
-import { type ForkName, forkTree, walkExtents } from '../../volume/fork.js';
+import { type ForkName, forkTree, maxFileBlock, walkExtents } from '../../volume/fork.js';
 import { Inode } from '../../volume/inode.js';
 import type { Volume } from '../../volume/volume.js';
 import { CLAIM, type Claims } from './columns.js';
@@ -32,6 +32,7 @@ export class ForkClaims {
   readonly #log: FaultLog;
   readonly #agShift: number;
   readonly #lengths: Float64Array;
+  readonly #maxBlock: number;
 
   constructor(volume: Volume, claims: readonly Claims[], log: FaultLog) {
     const { g } = volume;
@@ -40,6 +41,7 @@ export class ForkClaims {
     this.#claims = claims;
     this.#log = log;
     this.#agShift = 2 ** g.agblklog;
+    this.#maxBlock = maxFileBlock(g);
     this.#lengths = Float64Array.from({ length: g.agcount }, (_, agno) => agLength(g, agno));
   }
 
@@ -90,7 +92,8 @@ export class ForkClaims {
     const agno = Math.floor(fsblock / this.#agShift);
     if (agno >= this.#lengths.length) return false;
     const agbno = fsblock - agno * this.#agShift;
-    if (blocks === 0 || agbno + blocks > this.#lengths[agno]) return false;
+    if (blocks === 0 || agbno + blocks > this.#lengths[agno] || offset + blocks > this.#maxBlock)
+      return false;
     const unwritten = extentUnwritten(v, at);
     if (unwritten && info & CLAIM.ATTR) return false;
     this.#claims[agno].add(agbno, blocks, slot, offset, unwritten ? info | CLAIM.UNWRITTEN : info);

@@ -35,6 +35,17 @@ import type { ScanPart } from './scanpart.js';
 const AT = DINODE.at;
 
 /** Scans stretches of chunks: columns of the table are filled, all else goes to `part`. */
+/** Flags that any inode may have, with nothing else to be checked. */
+const PLAIN_FLAGS =
+  DIFLAG.PREALLOC |
+  DIFLAG.IMMUTABLE |
+  DIFLAG.APPEND |
+  DIFLAG.SYNC |
+  DIFLAG.NOATIME |
+  DIFLAG.NODUMP |
+  DIFLAG.NODEFRAG |
+  DIFLAG.FILESTREAM;
+
 export class InodeScanner {
   readonly #g: Geometry;
   readonly #table: InodeTable;
@@ -229,12 +240,16 @@ export class InodeScanner {
     if (v.getInt8(base + AT.aformat) !== FORK_FORMAT.EXTENTS) return false;
     if (v.getUint32(base + AT.flags2) !== 0 || (v.getUint32(base + AT.flags2 + 4) & ~this.#plainFlags2) !== 0)
       return false;
-    if (v.getUint16(base + AT.flags) & 0x8000) return false;
+    if (v.getUint16(base + AT.flags) & ~PLAIN_FLAGS) return false;
     const big = (v.getUint32(base + AT.flags2 + 4) & DIFLAG2.NREXT64) !== 0;
     const nextents = v.getUint32(base + (big ? DINODE64.at.nextents + 4 : AT.nextents));
     if (big ? v.getUint32(base + DINODE64.at.nextents) !== 0 : v.getUint16(base + AT.naextents) !== 0)
       return false;
-    if (big && v.getUint32(base + DINODE64.at.naextents) !== 0) return false;
+    if (
+      big &&
+      (v.getUint32(base + DINODE64.at.naextents) !== 0 || v.getUint16(base + DINODE64.at.nrext64_pad) !== 0)
+    )
+      return false;
     if (v.getUint32(base + AT.nblocks) !== 0 || v.getUint32(base + AT.nblocks + 4) > dblocks) return false;
     if (type === S_IF.REG) {
       if (format !== FORK_FORMAT.EXTENTS || nextents * EXTENT_SIZE > room || size >= 2 ** 63) return false;

@@ -126,16 +126,12 @@ export function rebuildAg(o: Observation, agno: number): RebuiltAg {
       }
     const others = (['inobt', 'finobt', 'refcountbt'] as const).filter((name) => names.includes(name));
     const othersTotal = others.reduce((sum, name) => sum + p.shapes[name].total, 0);
-    const listFrom = next;
     const listTo = blocks.length - othersTotal;
     next = listTo;
     for (const name of others) {
       place[name] = next;
       next += p.shapes[name].total;
     }
-    const freelist = blocks.slice(listFrom, listTo);
-    if (freelist.length > agflSize(g.sectsize))
-      throw new NoSpaceError(`AG ${agno}: ${freelist.length} blocks are too many for the free list`);
     const rmaps = [...owned];
     const own = (from: number, to: number, owner: number): void => {
       for (let i = from; i < to; i++) rmaps.push({ agbno: blocks[i], blocks: 1, owner });
@@ -143,6 +139,14 @@ export function rebuildAg(o: Observation, agno: number): RebuiltAg {
     own(0, listTo, RMAP_OWN.AG);
     for (const name of others) own(place[name], place[name] + p.shapes[name].total, TREE_OWNER[name]);
     const records = mergedRmaps(rmaps);
+    // The rmap btree's room was reckoned with a few records more than there are: what it does not take goes to
+    // the free list, which has the same owner.
+    const last = names.includes('rmapbt') ? 'rmapbt' : 'cntbt';
+    if (last === 'rmapbt') p.shapes.rmapbt = btreeShape(BTREES.rmapbt, g.blocksize, records.length);
+    const listFrom = place[last] + p.shapes[last].total;
+    const freelist = blocks.slice(listFrom, listTo);
+    if (freelist.length > agflSize(g.sectsize))
+      throw new NoSpaceError(`AG ${agno}: ${freelist.length} blocks are too many for the free list`);
     const bySize = [...p.left].sort((a, b) => a.blocks - b.blocks || a.start - b.start);
     const trees: Partial<Record<AgBtreeName, TreeRoot>> = {};
     const load = (
@@ -151,9 +155,7 @@ export function rebuildAg(o: Observation, agno: number): RebuiltAg {
       writeRecord: (i: number, v: DataView, at: number) => void,
     ) => {
       if (!names.includes(name)) return;
-      // The rmap btree's room was reckoned with a few records more than there are.
-      const exact = btreeShape(BTREES[name], g.blocksize, count);
-      const shape = exact.total === p.shapes[name].total ? exact : p.shapes[name];
+      const shape = p.shapes[name];
       const tree = bulkLoad({
         kind: BTREES[name],
         blocksize: g.blocksize,

@@ -199,7 +199,7 @@ export function readableEntries(
       used &&
       (table.type[slot] === FTYPE.DIR
         ? table.heldBy[slot] !== self || child === volume.g.rootino
-        : ftype !== table.type[slot] && table.entries[slot] > 1 && ftype !== FTYPE.UNKNOWN);
+        : ftype !== table.type[slot] && table.entries.count[slot] > 1 && ftype !== FTYPE.UNKNOWN);
     if (!used || elsewhere) dangling?.push({ dir: ino, name: name.slice(), ftype });
     else list.add(name, child, table.type[slot]);
   });

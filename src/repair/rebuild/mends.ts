@@ -4,6 +4,7 @@
  */
 import { sealCrc } from '../../format/checksum.js';
 import { DINODE } from '../../format/dinode.js';
+import { FTYPE } from '../../format/dir.js';
 import { inodeOffset } from '../../format/geometry.js';
 import { readInode, verifyInode } from '../../volume/inode.js';
 import { bytesOf, type Volume } from '../../volume/volume.js';
@@ -60,7 +61,7 @@ export function mendCores(
     if (slot < 0) continue;
     const flags = table.flags[slot];
     const hints: CoreHints = {
-      ftype: table.entries[slot] > 0 ? table.entryType[slot] : 0,
+      ftype: namedType(table.entries.types[slot]),
       rmapEnd: ends?.get(ino),
       system: (flags & SLOT.SYSTEM) !== 0,
     };
@@ -69,6 +70,12 @@ export function mendCores(
   }
   if (changed > 0) volume.cache.clear();
   return changed;
+}
+
+/** The type directory entries give, where they agree; 0 where they do not, or there is none. */
+function namedType(types: number): number {
+  const ftype = 31 - Math.clz32(types);
+  return types === 1 << ftype && ftype < FTYPE.WHT ? ftype : FTYPE.UNKNOWN;
 }
 
 function inodeBytes(volume: Volume, ino: number): Uint8Array {
