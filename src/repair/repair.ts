@@ -117,7 +117,7 @@ function* rebuild(
     const lostFound = new LostFound(observation);
     // Cores before forks before what they hold before link counts: each is read through the one before.
     if (mendCores(observation, state.findings, volume, mends) > 0) {
-      state = look(overlay, options);
+      state = yield overlay;
       continue;
     }
     const edits = new InodeEdits(observation, judgement, options.onDuplicate);

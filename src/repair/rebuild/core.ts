@@ -54,6 +54,8 @@ export interface MendedCore {
   readonly bytes: Uint8Array;
   /** Its type was lost, and with it who may read it: it has been given to its owner alone. */
   readonly guessedType: boolean;
+  /** The data fork has a form that its contents bear out. */
+  readonly borneOut: boolean;
 }
 
 const typeOfFtype = (ftype: number): number =>
@@ -120,7 +122,7 @@ export function mendCore(
   setTimes(g, v);
   if (getU64(v, AT.nblocks) > g.dblocks) setU64(v, AT.nblocks, 0);
   sealCrc(bytes, AT.crc);
-  return { bytes, guessedType };
+  return { bytes, guessedType, borneOut: best !== undefined && best.data.fit >= FIT.LIKELY };
 }
 
 /** One bit away: the rest of the mode is to be believed. */

@@ -51,7 +51,12 @@ export function mendCores(
   const { table } = o;
   const inos = new Map<number, Finding>();
   for (const f of findings)
-    if (f.ino !== undefined && f.severity === 'damage' && CORE_CODES.test(f.code) && !inos.has(f.ino))
+    if (
+      f.ino !== undefined &&
+      f.severity === 'damage' &&
+      CORE_CODES.test(f.code) &&
+      !inos.get(f.ino)?.code.startsWith('dinode.')
+    )
       inos.set(f.ino, f);
   if (inos.size === 0) return 0;
   const ends = rmapEnds(o, inos);
@@ -106,7 +111,7 @@ function mendUsed(volume: Volume, ino: number, hints: CoreHints, state: MendStat
   if (mended !== undefined && Buffer.compare(mended.bytes, old) === 0) return 0;
   const tried = state.tries(ino, 'core') >= MAX_MENDS;
   // A core that verifies is left as it is: what it says of its forks is settled with them.
-  if (tried && !finding.code.startsWith('dinode.')) return 0;
+  if (!finding.code.startsWith('dinode.') && (tried || !mended?.borneOut)) return 0;
   if (mended === undefined || tried) {
     clearInode(volume, ino, state, finding);
     return 1;
