@@ -49,8 +49,19 @@ export interface InodeCore {
  * bytes. Whether times are bigtime follows the filesystem's feature; the flag must be in `flags2`.
  */
 export function encodeInode(g: Geometry, bytes: Uint8Array, core: InodeCore, fork?: Uint8Array): void {
+  fillInode(g, bytes, viewOf(bytes), core, fork);
+  sealCrc(bytes, A.crc);
+}
+
+/** The same without the checksum, for a caller that has more to write. `v` covers `bytes`. */
+export function fillInode(
+  g: Geometry,
+  bytes: Uint8Array,
+  v: DataView,
+  core: InodeCore,
+  fork?: Uint8Array,
+): void {
   bytes.fill(0);
-  const v = viewOf(bytes);
   v.setUint16(A.magic, XFS_DINODE_MAGIC);
   v.setUint16(A.mode, core.mode);
   v.setUint8(A.version, 3);
@@ -77,5 +88,4 @@ export function encodeInode(g: Geometry, bytes: Uint8Array, core: InodeCore, for
   setU64(v, A.inumber, core.ino);
   bytes.set(g.metaUuidBytes, A.uuid);
   if (fork !== undefined) bytes.set(fork, DINODE.size);
-  sealCrc(bytes, A.crc);
 }

@@ -183,7 +183,12 @@ export function writeTimestamp(v: DataView, at: number, t: Timespec, bigtime: bo
     return;
   }
   const sec = Math.max(0, t.sec + BIGTIME_EPOCH_OFFSET);
-  v.setBigUint64(at, BigInt.asUintN(64, BigInt(sec) * 1_000_000_000n + BigInt(t.nsec)));
+  // sec * 10^9 passes 2^53: in two steps of 16 bits.
+  const billion = 1_000_000_000;
+  const upper = Math.floor(sec / 65536) * billion;
+  const lower = (upper % 65536) * 65536 + (sec % 65536) * billion + t.nsec;
+  v.setUint32(at, Math.floor(upper / 65536) + Math.floor(lower / 2 ** 32));
+  v.setUint32(at + 4, lower % 2 ** 32);
 }
 
 /** Bytes an in-inode extent list takes; used to bound nextents of a fork in extents format. */

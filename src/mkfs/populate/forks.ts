@@ -1,11 +1,11 @@
 /** How an inode's room is shared between its two forks, and the inode with both. */
 
 import { MIN_ROOT_BYTES } from '../../build/fork.js';
-import { encodeInode, type InodeCore } from '../../build/inode.js';
+import { fillInode, type InodeCore } from '../../build/inode.js';
 import { sealCrc } from '../../format/checksum.js';
 import { DINODE, DINODE_SIZE, DINODE64, FORK_FORMAT } from '../../format/dinode.js';
 import type { Geometry } from '../../format/geometry.js';
-import { setU64, viewOf } from '../../format/structure.js';
+import { setU64 } from '../../format/structure.js';
 
 const floor8 = (n: number): number => n & ~7;
 const ceil8 = (n: number): number => (n + 7) & ~7;
@@ -60,17 +60,20 @@ export interface Fork {
   readonly extents: number;
 }
 
-/** Writes an inode with both forks over `bytes`. `attrAt` is where the attribute fork begins, 0 for none. */
+/**
+ * Writes an inode with both forks over `bytes`, which `v` covers. `attrAt` is where the attribute fork begins,
+ * 0 for none.
+ */
 export function encodeForks(
   g: Geometry,
   bytes: Uint8Array,
-  core: Omit<InodeCore, 'format'>,
+  v: DataView,
+  core: InodeCore,
   data: Fork,
   attrAt: number,
   attr: Fork | undefined,
 ): void {
-  encodeInode(g, bytes, { ...core, format: data.format }, data.bytes);
-  const v = viewOf(bytes);
+  fillInode(g, bytes, v, core, data.bytes);
   if (g.features.nrext64) {
     setU64(v, DINODE64.at.nextents, data.extents);
     v.setUint32(DINODE64.at.naextents, attr?.extents ?? 0);

@@ -77,8 +77,6 @@ export class InodeTable {
       this.#space.ownInodes(place.agno, place.agbno, blocks);
       const first = inoOf(g, place.agno, place.agbno * g.inopblock);
       const bytes = new Uint8Array(units * unit * g.inodesize);
-      for (let i = 0; i < units * unit; i++)
-        encodeFreeInode(g, bytes.subarray(i * g.inodesize, (i + 1) * g.inodesize), first + i);
       this.#keep({ first, count: units * unit, used: 0, bytes });
       return;
     }
@@ -96,8 +94,13 @@ export class InodeTable {
   }
 
   #evict(group: Group): void {
+    const { inodesize } = this.#g;
+    const bytes = group.bytes as Uint8Array;
+    // Those in use are all put sooner or later.
+    for (let i = group.used; i < group.count; i++)
+      encodeFreeInode(this.#g, bytes.subarray(i * inodesize, (i + 1) * inodesize), group.first + i);
     this.#output.flush();
-    this.#output.write(inodeOffset(this.#g, group.first), group.bytes as Uint8Array);
+    this.#output.write(inodeOffset(this.#g, group.first), bytes);
     this.#output.flush();
     group.bytes = undefined;
   }

@@ -24,6 +24,15 @@ export class Output {
     this.#used += bytes.length;
   }
 
+  /** Bytes that are to be filled at once and then stand at `offset`: at most 1 MiB of them. */
+  room(offset: number, length: number): Uint8Array {
+    if (offset !== this.#start + this.#used || this.#used + length > CAPACITY) this.flush();
+    if (this.#used === 0) this.#start = offset;
+    const from = this.#used;
+    this.#used += length;
+    return this.#buffer.subarray(from, this.#used);
+  }
+
   /** Writes zeros over [offset, offset + length). */
   zero(offset: number, length: number): void {
     const zeros = new Uint8Array(Math.min(length, 65536));

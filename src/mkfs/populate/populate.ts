@@ -84,7 +84,9 @@ class Populate {
   readonly #zeros: Uint8Array;
   readonly #extents = new ExtentColumns();
   readonly #attrExtents = new ExtentColumns();
+  /** The inode at hand. */
   readonly #bytes: Uint8Array;
+  readonly #view: DataView;
   readonly #blockIndex: BlockIndex | undefined;
   readonly #knownFiles: Map<string, KnownFile> | undefined;
   /** Sizes that more than one file has: only those can be equal. */
@@ -114,6 +116,7 @@ class Populate {
     this.#piece = new Uint8Array(Math.max(PIECE, empty.g.blocksize));
     this.#zeros = new Uint8Array(empty.g.blocksize);
     this.#bytes = new Uint8Array(empty.g.inodesize);
+    this.#view = viewOf(this.#bytes);
     this.#blockIndex = options.dedupe === 'block' ? new BlockIndex(empty.g, this.#output) : undefined;
     if (options.dedupe === 'file') {
       this.#knownFiles = new Map();
@@ -258,22 +261,30 @@ class Populate {
       }
       const whole = tree.sparse[file] === SPARSE.NO && this.#blockIndex === undefined;
       const blocks = Math.ceil(size / blocksize);
-      if (whole) this.#takeBlocks(list, 0, blocks);
+      if (whole) {
+        this.#takeBlocks(list, 0, blocks);
+        this.#dataBlocks += blocks;
+      }
       for (let at = 0; at < size; ) {
         const data = source.nextData(at);
         if (data === undefined) break;
         const from = Math.max(at, Math.floor(data[0] / blocksize) * blocksize);
         const to = Math.min(Math.ceil(data[1] / blocksize) * blocksize, blocks * blocksize);
         for (at = from; at < to; at += this.#piece.length) {
-          const piece = this.#piece.subarray(0, Math.min(this.#piece.length, to - at));
-          const got = source.read(at, piece.subarray(0, Math.min(piece.length, size - at)));
+          const length = Math.min(this.#piece.length, to - at);
+          // A file in one piece is read to where it is written from.
+          const direct = whole && list.count === 1;
+          const piece = direct
+            ? this.#output.room(fsblockOffset(this.#g, list.fsblock[0]) + at, length)
+            : this.#piece.subarray(0, length);
+          const got = source.read(at, size - at < length ? piece.subarray(0, size - at) : piece);
           piece.fill(0, got);
+          if (direct) continue;
           if (whole) this.#emit(list, at / blocksize, piece);
           else this.#writePiece(file, list, at, size, piece);
         }
         at = to;
       }
-      if (whole) this.#dataBlocks += blocks;
       if (key !== undefined) this.#remember(key, file, list);
     } finally {
       source.shut();
@@ -495,8 +506,10 @@ class Populate {
     encodeForks(
       g,
       this.#bytes,
+      this.#view,
       {
         ino,
+        format: fork.format,
         mode: tree.mode[file],
         nlink: this.#nlink[file],
         uid: tree.uid[file],
