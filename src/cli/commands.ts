@@ -42,6 +42,8 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
     'completion',
     { summary: 'completion scripts for bash, zsh and fish', load: () => import('./completion.js') },
   ],
+  ['label', { summary: 'show or set the label', load: () => import('./label.js') }],
+  ['uuid', { summary: 'show the UUID, or give another', load: () => import('./uuid.js') }],
   ['edit', { summary: 'run a script of edits in one go', load: () => import('./edit.js') }],
   ['write', { summary: 'write data into a file', load: () => import('./write.js') }],
   ['truncate', { summary: 'give a file another size', load: () => import('./truncate.js') }],

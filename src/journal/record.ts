@@ -199,8 +199,17 @@ export function checkRecord(device: LogDevice, record: LogRecord): void {
     );
 }
 
-/** Whether the header sector at the start of `b` carries this filesystem's UUID. */
+/**
+ * Whether the header sector at the start of `b` carries this filesystem's UUID, or zeros: Linux takes such a
+ * record, for IRIX wrote no UUID (xfs_log_recover.c), and `xfsimg uuid` writes one in between.
+ */
 export function sameUuid(device: LogDevice, b: Uint8Array): boolean {
-  for (let i = 0; i < 16; i++) if (b[AT.fs_uuid + i] !== device.uuid[i]) return false;
-  return true;
+  let same = true;
+  let nil = true;
+  for (let i = 0; i < 16; i++) {
+    const byte = b[AT.fs_uuid + i];
+    same &&= byte === device.uuid[i];
+    nil &&= byte === 0;
+  }
+  return same || nil;
 }

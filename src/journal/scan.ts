@@ -161,8 +161,7 @@ function backToRecord(device: LogDevice, start: number, last: number, extra: num
   const sector = device.block(block);
   const bytes = new Uint8Array(sector.buffer);
   const at = LOG_RECORD_HEADER.at.fs_uuid;
-  const nil = bytes.subarray(at, at + 16).every((b) => b === 0);
-  if (!nil && !sameUuid(device, bytes))
+  if (!sameUuid(device, bytes))
     throw new LogError(device.lsnOf(block), `record of another filesystem (UUID ${formatUuid(sector, at)})`);
   const header = readHeader(sector, block);
   const whole = Math.ceil(header.len / BBSIZE) + headerBlocks(header.version, header.size);
