@@ -99,6 +99,9 @@ export class Evidence implements Context {
     const { table } = this.#o;
     const slot = table.slot(rmap.owner);
     if (slot < 0 || (table.flags[slot] & SLOT.USED) === 0) return false;
+    // The same place of the same file, in its other fork: the record is wrong in a bit.
+    if (run.claims.some((c) => c.slot === slot && c.offset === rmap.offset && (c.info ^ rmap.info) & FORK))
+      return false;
     // The same file's blocks at another offset: its size tells which of the two can be.
     const same = run.claims.find(
       (c) => c.slot === slot && ((c.info ^ rmap.info) & FORK) === 0 && !c.confirmed,

@@ -160,13 +160,14 @@ function followUnlinked(o: Observation, out: Finding[]): void {
         const ino = inoOf(g, agno, agino);
         const slot = table.slot(ino);
         const flags = slot < 0 ? 0 : table.flags[slot];
-        if ((flags & SLOT.USED) === 0 || (flags & SLOT.UNLINKED) !== 0) {
+        const open = (flags & SLOT.USED) !== 0 && inodes.nextUnlinked.has(slot);
+        if (!open || (flags & SLOT.UNLINKED) !== 0) {
           out.push({
             code: 'agi.value',
             severity: 'damage',
             agno,
             ino,
-            message: `AG ${agno}: an unlinked list leads to inode ${ino}, which is ${flags & SLOT.UNLINKED ? 'on a list already' : 'not in use'}`,
+            message: `AG ${agno}: an unlinked list leads to inode ${ino}, which is ${flags & SLOT.UNLINKED ? 'on a list already' : 'not one in use without a name'}`,
             action: 'empty the lists',
           });
           break;

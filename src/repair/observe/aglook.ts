@@ -19,11 +19,11 @@ import {
   rmapUnwritten,
   SHORT_BLOCK,
 } from '../../format/btree.js';
-import type { Report } from '../../format/fault.js';
+import { hex, type Report } from '../../format/fault.js';
 import { agbnoOfFsblock, agLength, agnoOfFsblock, firstFreeAgbno } from '../../format/geometry.js';
 import { NULLAGINO } from '../../format/superblock.js';
 import { agTreeOf, hasBtree, walkBlocks } from '../../volume/btree.js';
-import { newChunk, readChunk, verifyChunk } from '../../volume/inode.js';
+import { type InodeChunk, newChunk, readChunk, verifyChunk } from '../../volume/inode.js';
 import { agflBlocks, type Volume } from '../../volume/volume.js';
 import { CLAIM, Claims, RmapRecords, Runs } from './columns.js';
 import type { InodeTable } from './inodetable.js';
@@ -117,13 +117,48 @@ export function lookAtHeaders(volume: Volume, agno: number, report: Report): AgL
   return look;
 }
 
-/** Reads the inode btrees of an AG: its chunks go to `table`. AGs are to be read in ascending order. */
-export function readInodeTrees(volume: Volume, look: AgLook, table: InodeTable, report: Report): void {
-  for (const name of INODE_TREES)
-    if (hasBtree(volume.g, name))
-      readTree(volume, look, name, report, (fault) =>
-        name === 'inobt' ? inobtReader(volume, look, table, fault) : finobtReader(volume, look, table, fault),
-      );
+/**
+ * Reads the inode btrees of an AG: its chunks go to `table`. AGs are to be read in ascending order. `known` are the
+ * chunks of an AG whose inobt is not to be believed: what differs from it is a fault.
+ */
+export function readInodeTrees(
+  volume: Volume,
+  look: AgLook,
+  table: InodeTable,
+  report: Report,
+  known?: readonly InodeChunk[],
+): void {
+  const enter = chunkEntry(volume, look, table);
+  const stands = new Map<number, InodeChunk>();
+  const take = known === undefined ? enter : (c: InodeChunk) => stands.set(c.agino, { ...c });
+  readTree(volume, look, 'inobt', report, (fault) => inobtReader(volume, look.agno, fault, take));
+  if (known !== undefined) {
+    for (const c of known) enter(c);
+    reportChunks(look.agno, known, stands, report);
+  }
+  if (hasBtree(volume.g, 'finobt'))
+    readTree(volume, look, 'finobt', report, (fault) => finobtReader(volume, look, table, fault));
+}
+
+/** Says where the inobt's records are not what the chunks on disk are. */
+function reportChunks(
+  agno: number,
+  known: readonly InodeChunk[],
+  stands: ReadonlyMap<number, InodeChunk>,
+  report: Report,
+): void {
+  const bad = (agino: number, value: string, expected: string): void =>
+    report({ structure: 'inobt', agno, field: `record of inode ${agino}`, value, expected });
+  const text = (c: InodeChunk): string =>
+    `holemask ${hex(c.holemask)}, free ${hex(c.freeHigh)} ${hex(c.freeLow)}`;
+  const rest = new Set(stands.keys());
+  for (const c of known) {
+    const record = stands.get(c.agino);
+    rest.delete(c.agino);
+    if (record === undefined) bad(c.agino, 'missing', `${text(c)}, by what stands on disk`);
+    else if (text(record) !== text(c)) bad(c.agino, text(record), `${text(c)}, by what stands on disk`);
+  }
+  for (const agino of rest) bad(agino, text(stands.get(agino)!), 'no record: no inodes stand there');
 }
 
 /** Room that is made on the word of a header alone: records. */
@@ -268,17 +303,19 @@ function finobtReader(volume: Volume, look: AgLook, table: InodeTable, report: R
   };
 }
 
-/** Inode chunks: into the table, and as claims on the blocks they have. */
-function inobtReader(volume: Volume, look: AgLook, table: InodeTable, report: Report): LeafReader {
-  const { g } = volume;
-  const { agno, claims } = look;
+/** Inode chunks, those that can be: to `take`, which must copy what it keeps. */
+function inobtReader(
+  volume: Volume,
+  agno: number,
+  report: Report,
+  take: (c: InodeChunk) => void,
+): LeafReader {
   const chunk = newChunk();
   let end = 0;
-  let lastBlock = -1;
   return (leaf, first, numrecs, agbno) => {
     for (let i = 0, at = first; i < numrecs; i++, at += 16) {
-      readChunk(g, leaf, at, chunk);
-      if (!verifyChunk(g, 'inobt', agno, agbno, i, chunk, report)) continue;
+      readChunk(volume.g, leaf, at, chunk);
+      if (!verifyChunk(volume.g, 'inobt', agno, agbno, i, chunk, report)) continue;
       if (chunk.agino < end) {
         const expected = `${end} or more, past the chunk before`;
         const field = `recs[${i + 1}].startino`;
@@ -286,21 +323,30 @@ function inobtReader(volume: Volume, look: AgLook, table: InodeTable, report: Re
         continue;
       }
       end = chunk.agino + 64;
-      table.add(agno, chunk);
-      look.inodes += chunk.count;
-      look.freeInodes += chunk.freecount;
-      // In blocks of more than 64 inodes two chunks share one block, claimed once.
-      const perBlock = Math.min(g.inopblock, 64);
-      for (let k = 0; k < 64; k += perBlock) {
-        if ((chunk.holemask >>> (k >> 2)) & 1) continue;
-        const block = Math.floor((chunk.agino + k) / g.inopblock);
-        if (block === lastBlock) continue;
-        const last = claims.count - 1;
-        if (claims.owner[last] === RMAP_OWN.INODES && claims.start[last] + claims.blocks[last] === block)
-          claims.blocks[last]++;
-        else claims.add(block, 1, RMAP_OWN.INODES, 0, 0);
-        lastBlock = block;
-      }
+      take(chunk);
+    }
+  };
+}
+
+/** Enters a chunk into the table, and as claims on the blocks it has. */
+function chunkEntry({ g }: Volume, look: AgLook, table: InodeTable): (chunk: InodeChunk) => void {
+  const { agno, claims } = look;
+  // In blocks of more than 64 inodes two chunks share one block, claimed once.
+  const perBlock = Math.min(g.inopblock, 64);
+  let lastBlock = -1;
+  return (chunk) => {
+    table.add(agno, chunk);
+    look.inodes += chunk.count;
+    look.freeInodes += chunk.freecount;
+    for (let k = 0; k < 64; k += perBlock) {
+      if ((chunk.holemask >>> (k >> 2)) & 1) continue;
+      const block = Math.floor((chunk.agino + k) / g.inopblock);
+      if (block === lastBlock) continue;
+      const last = claims.count - 1;
+      if (claims.owner[last] === RMAP_OWN.INODES && claims.start[last] + claims.blocks[last] === block)
+        claims.blocks[last]++;
+      else claims.add(block, 1, RMAP_OWN.INODES, 0, 0);
+      lastBlock = block;
     }
   };
 }

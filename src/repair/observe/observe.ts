@@ -3,6 +3,7 @@ import { getU64 } from '../../format/structure.js';
 import { NULLFSINO, SUPERBLOCK } from '../../format/superblock.js';
 import type { Volume } from '../../volume/volume.js';
 import { type AgLook, lookAtHeaders, readInodeTrees, readSpaceTrees } from './aglook.js';
+import { type KnownChunks, searchChunks } from './chunksearch.js';
 import { FaultLog } from './faultlog.js';
 import { InodeScanner } from './inodescan.js';
 import { InodeTable, SLOT } from './inodetable.js';
@@ -37,7 +38,30 @@ export type Progress = (stage: Stage) => void;
 
 /** Reads the whole filesystem's metadata. */
 export function observe(volume: Volume, progress?: Progress): Observation {
-  const o = begin(volume, 1, progress);
+  return withChunksFound(observeOnce(volume, progress, NO_CHUNKS), progress);
+}
+
+const NO_CHUNKS: KnownChunks = new Map();
+
+/** Most times chunks are looked for: each that is found can lead to others. */
+const MAX_SEARCHES = 8;
+
+/** Looks again where the inode btrees cannot be believed, with the chunks that were found on disk. */
+function withChunksFound(first: Observation, progress: Progress | undefined): Observation {
+  let o = first;
+  let known = NO_CHUNKS;
+  for (let n = 0; n < MAX_SEARCHES; n++) {
+    const found = searchChunks(o, known);
+    if (found === undefined) break;
+    known = found;
+    o = observeOnce(o.volume, progress, known);
+  }
+  return o;
+}
+
+/** One pass; `known` are the chunks of AGs whose inobt is not asked. */
+function observeOnce(volume: Volume, progress: Progress | undefined, known: KnownChunks): Observation {
+  const o = begin(volume, 1, progress, known);
   const { ags, table, inodes, log } = o;
   const units = new Units(ags.length, table.chunks);
   const scanner = new InodeScanner(volume, table, table.entries, inodes);
@@ -69,7 +93,7 @@ export async function observeByThreads(
   stretch = STRETCH,
 ): Promise<Observation> {
   const workers = new Threads(volume, threads - 1);
-  const o = begin(volume, workers.count + 1, progress);
+  const o = begin(volume, workers.count + 1, progress, NO_CHUNKS);
   const { ags, table, inodes, log } = o;
   const units = new Units(ags.length, table.chunks, stretch);
   const between = (): Promise<void> => {
@@ -92,11 +116,16 @@ export async function observeByThreads(
       log.append(result.log);
     }
   }
-  return o;
+  return withChunksFound(o, progress);
 }
 
 /** Headers and inode btrees: what says where inodes are. */
-function begin(volume: Volume, threads: number, progress: Progress | undefined): Observation {
+function begin(
+  volume: Volume,
+  threads: number,
+  progress: Progress | undefined,
+  known: KnownChunks,
+): Observation {
   const { g } = volume;
   const log = new FaultLog();
   const table = new InodeTable(g);
@@ -104,7 +133,7 @@ function begin(volume: Volume, threads: number, progress: Progress | undefined):
   for (let agno = 0; agno < g.agcount; agno++) {
     progress?.({ phase: 'inode btrees', agno, done: agno, total: g.agcount, unit: 'AGs' });
     const look = lookAtHeaders(volume, agno, log.report);
-    readInodeTrees(volume, look, table, log.report);
+    readInodeTrees(volume, look, table, log.report, known.get(agno));
     ags.push(look);
   }
   table.freeze();

@@ -14,13 +14,18 @@ import {
   writeRefcountRecord,
   writeRmapRecord,
 } from '../../build/records.js';
-import { AG_SECTOR, AGI, agflSize } from '../../format/ag.js';
+import { AG_SECTOR, AGI, AGI_UNLINKED_BUCKETS, agflSize } from '../../format/ag.js';
 import { type AgBtreeName, BTREES, RMAP_OWN } from '../../format/btree.js';
-import { aginoOfIno, blockOffset } from '../../format/geometry.js';
+import { sealCrc } from '../../format/checksum.js';
+import { DINODE } from '../../format/dinode.js';
+import { aginoOfIno, blockOffset, inodeOffset, inoOf } from '../../format/geometry.js';
+import { viewOf } from '../../format/structure.js';
+import { NULLAGINO } from '../../format/superblock.js';
 import { hasBtree } from '../../volume/btree.js';
 import { sharedRuns } from '../judge/compare.js';
 import { type AgLook, TREE_OWNER } from '../observe/aglook.js';
 import { CLAIM, Claims, type Runs } from '../observe/columns.js';
+import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
 import { NoSpaceError, type Run, unclaimed } from './space.js';
 
@@ -188,8 +193,7 @@ export function rebuildAg(o: Observation, agno: number): RebuiltAg {
       volume.source.write(blockOffset(g, agno, 0) + AG_SECTOR[which] * g.sectsize, sector);
     const newino = look.agi.getUint32(AGI.at.newino);
     const known = chunks.all.some((c) => c.startino === newino);
-    const unlinked: number[] = [];
-    for (const agino of look.unlinked) unlinked[agino % 64] = agino;
+    const unlinked = unlinkedHeads(o, look);
     header('agf', encodeAgf(g, { agno, trees, freelist, freeblks, longest }));
     header('agfl', encodeAgfl(g, { agno, freelist }));
     header(
@@ -209,6 +213,42 @@ export function rebuildAg(o: Observation, agno: number): RebuiltAg {
     );
     return { freeblks, freelist: freelist.length, btreeblks, inodes, freeInodes };
   }
+}
+
+/**
+ * Heads of an AG's unlinked lists, by bucket: a list ends before an inode that cannot be on it, and one that cannot
+ * be a head is none. What a list no longer leads to is put into lost+found.
+ */
+function unlinkedHeads(o: Observation, look: AgLook): number[] {
+  const { table, inodes, volume } = o;
+  const { g } = volume;
+  const heads: number[] = [];
+  const seen = new Set<number>();
+  const isOpen = (agino: number): boolean => {
+    const slot = table.slot(inoOf(g, look.agno, agino));
+    return slot >= 0 && (table.flags[slot] & SLOT.USED) !== 0 && inodes.nextUnlinked.has(slot);
+  };
+  for (const head of look.unlinked) {
+    const bucket = head % AGI_UNLINKED_BUCKETS;
+    if (seen.has(head) || heads[bucket] !== undefined || !isOpen(head)) continue;
+    heads[bucket] = head;
+    for (let at = head; ; ) {
+      seen.add(at);
+      const ino = inoOf(g, look.agno, at);
+      const next = inodes.nextUnlinked.get(table.slot(ino)) ?? NULLAGINO;
+      if (next === NULLAGINO) break;
+      if (seen.has(next) || next % AGI_UNLINKED_BUCKETS !== bucket || !isOpen(next)) {
+        const core = new Uint8Array(g.inodesize);
+        volume.source.read(inodeOffset(g, ino), core);
+        viewOf(core).setUint32(DINODE.at.next_unlinked, NULLAGINO);
+        sealCrc(core, DINODE.at.crc);
+        volume.source.write(inodeOffset(g, ino), core);
+        break;
+      }
+      at = next;
+    }
+  }
+  return heads;
 }
 
 interface Plan {
