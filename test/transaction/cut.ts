@@ -1,6 +1,5 @@
 /** Power cuts: every write of a run is kept, and images are put together as a cut after any sector left them. */
-import { copyFileSync } from 'node:fs';
-import { FileSource, type Source } from '../../src/image/source.js';
+import type { Source } from '../../src/image/source.js';
 
 const SECTOR = 512;
 
@@ -31,19 +30,17 @@ export class RecordingSource implements Source {
   }
 }
 
-/** Plays recorded writes into a copy of the image they began with. */
+/** Plays recorded writes into the image they began with. */
 export class Replayer {
-  readonly #image: string;
-  readonly #source: FileSource;
+  readonly #image: Source;
   readonly #writes: RecordingSource['writes'];
   #write = 0;
   #within = 0;
   sectors = 0;
 
   /** `image`: the state before the first write; it is changed. */
-  constructor(image: string, writes: RecordingSource['writes']) {
+  constructor(image: Source, writes: RecordingSource['writes']) {
     this.#image = image;
-    this.#source = FileSource.open(image, 'r+');
     this.#writes = writes;
   }
 
@@ -54,7 +51,7 @@ export class Replayer {
       const left = Math.ceil(bytes.length / SECTOR) - this.#within;
       const take = Math.min(left, sectors - this.sectors);
       const from = this.#within * SECTOR;
-      this.#source.write(offset + from, bytes.subarray(from, from + take * SECTOR));
+      this.#image.write(offset + from, bytes.subarray(from, from + take * SECTOR));
       this.sectors += take;
       this.#within += take;
       if (take === left) {
@@ -62,14 +59,5 @@ export class Replayer {
         this.#within = 0;
       }
     }
-  }
-
-  /** A copy of the image as it is now. */
-  copy(to: string): void {
-    copyFileSync(this.#image, to);
-  }
-
-  close(): void {
-    this.#source.close();
   }
 }

@@ -59,8 +59,9 @@ import {
 } from '../../journal/items.js';
 import { type LogRecord, recordCrcHolds } from '../../journal/record.js';
 import type { LogState } from '../../journal/scan.js';
-import { type OpenIntent, summarizeLog } from '../../journal/status.js';
+import { summarizeLog } from '../../journal/status.js';
 import { any, emitRow, oneOf, optional, type RowSink, table, text, u64, uint } from '../table.js';
+import { intentWords } from './logwords.js';
 
 export const LOG_STATUS = table('log status', 'a property of the log', {
   property: text('what is told'),
@@ -136,6 +137,9 @@ export function dumpLogStatus(state: LogState, sink: RowSink): ReturnType<typeof
     kinds.set(itemName(item.type), (kinds.get(itemName(item.type)) ?? 0) + 1);
   for (const [kind, count] of kinds) row(`open ${kind}`, count);
   row('lists of unlinked inodes', summary.unlinkedLists);
+  for (const { item } of summary.openIntents)
+    for (const words of intentWords(device.g, item)) row(`recovery of ${itemName(item.type)}`, words);
+  if (summary.unlinkedLists > 0) row('recovery of unlinked inodes', 'frees the files nobody names any more');
   if (summary.error !== undefined) row('damage', summary.error.message);
   return summary;
 }
@@ -209,15 +213,6 @@ export function dumpLogItems(state: LogState, sink: RowSink, all: boolean): void
   }
 }
 
-/** Emits rows of LOG_ITEMS for intents alone; their place within their transactions is not told. */
-export function dumpIntents(g: Geometry, intents: readonly OpenIntent[], sink: RowSink): void {
-  const writer = new ItemWriter(g, sink);
-  for (const { lsn, tid, item } of intents) {
-    writer.begin({ lsn, tid });
-    writer.item(Number.NaN, item);
-  }
-}
-
 const AT = LOG_ITEMS.at;
 const BTREE_OF_MAGIC = new Map<number, string>(Object.values(BTREES).map((k) => [k.magic, k.name]));
 
@@ -237,7 +232,7 @@ class ItemWriter {
     this.#agBytes = g.agblocks * g.blocksize;
   }
 
-  begin(t: Pick<LogTransaction, 'lsn' | 'tid'>): void {
+  begin(t: LogTransaction): void {
     this.#sink.text[AT.lsn] = formatLsn(t.lsn);
     this.#sink.num[AT.tid] = t.tid;
   }

@@ -22,10 +22,7 @@ export type UnitResult =
   | { readonly part: ScanPart };
 
 /** What an AG's space btrees tell. */
-export type SpaceLook = Pick<
-  AgLook,
-  'claims' | 'byStart' | 'bySize' | 'shared' | 'cow' | 'rmaps' | 'trees' | 'treeBlocks'
->;
+export type SpaceLook = Pick<AgLook, 'claims' | 'byStart' | 'bySize' | 'shared' | 'cow' | 'rmaps' | 'trees'>;
 
 export class Units {
   readonly #ags: number;
@@ -66,8 +63,8 @@ export class Units {
       const look = { ...lookAtHeaders(volume, agno, () => {}), claims: new Claims() };
       const log = new FaultLog();
       readSpaceTrees(volume, look, log.report);
-      const { claims, byStart, bySize, shared, cow, rmaps, trees, treeBlocks } = look;
-      return { agno, look: { claims, byStart, bySize, shared, cow, rmaps, trees, treeBlocks }, log };
+      const { claims, byStart, bySize, shared, cow, rmaps, trees } = look;
+      return { agno, look: { claims, byStart, bySize, shared, cow, rmaps, trees }, log };
     }
     const part = ScanPart.of(volume.g.agcount);
     this.#reader ??= new ChunkReader(volume);
@@ -91,7 +88,7 @@ export function revive(result: UnitResult): UnitResult {
   }
   const { agno, look, log } = result;
   const runs = (data: Runs): Runs => Object.assign(new Runs(), data);
-  const { claims, byStart, bySize, shared, cow, rmaps, trees, treeBlocks } = look;
+  const { claims, byStart, bySize, shared, cow, rmaps, trees } = look;
   const own: SpaceLook = {
     claims: asClaims(claims),
     byStart: runs(byStart),
@@ -100,7 +97,6 @@ export function revive(result: UnitResult): UnitResult {
     cow: runs(cow),
     rmaps: Object.assign(new RmapRecords(), rmaps),
     trees,
-    treeBlocks: runs(treeBlocks),
   };
   return { agno, look: own, log: Object.assign(new FaultLog(), log) };
 }
