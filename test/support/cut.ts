@@ -1,4 +1,4 @@
-/** A source that dies: after so many sectors written, in the middle of a write if need be. */
+/** A source that dies: after so many sectors changed, in the middle of a write if need be. */
 import type { Source } from '../../src/image/source.js';
 
 const SECTOR = 512;
@@ -7,15 +7,19 @@ export class Cut extends Error {}
 
 export class CutSource implements Source {
   readonly under: Source;
-  /** Sectors still to be written before the cut. */
+  readonly #sector = new Uint8Array(SECTOR);
+  /** Sectors still to be changed before the cut. */
   #left: number;
-  /** Sectors written so far. */
+  /** Sectors changed so far: one written as it stands leaves nothing else behind, wherever the cut is. */
   written = 0;
-  /** Sectors written at the end of each write: a cut there falls between two writes. */
+  /** Sectors changed at the end of each write: a cut there falls between two writes. */
   readonly ends: number[] = [];
+  /** Each change in order, where it is asked for. */
+  readonly changes: { offset: number; bytes: Uint8Array }[] | undefined;
 
-  constructor(under: Source, sectors = Number.POSITIVE_INFINITY) {
+  constructor(under: Source, sectors = Number.POSITIVE_INFINITY, options: { record?: boolean } = {}) {
     this.under = under;
+    if (options.record) this.changes = [];
     this.#left = sectors;
   }
 
@@ -30,12 +34,17 @@ export class CutSource implements Source {
   write(offset: number, from: Uint8Array): void {
     // Sectors go out one after another, in ascending order.
     for (let at = 0; at < from.length; ) {
-      if (this.#left === 0) throw new Cut('cut');
       const count = Math.min(SECTOR - ((offset + at) % SECTOR), from.length - at);
-      this.under.write(offset + at, from.subarray(at, at + count));
+      const sector = from.subarray(at, at + count);
+      const before = this.#sector.subarray(0, count);
+      this.under.read(offset + at, before);
+      at += count;
+      if (equal(before, sector)) continue;
+      if (this.#left === 0) throw new Cut('cut');
+      this.under.write(offset + at - count, sector);
+      this.changes?.push({ offset: offset + at - count, bytes: sector.slice() });
       this.#left--;
       this.written++;
-      at += count;
     }
     this.ends.push(this.written);
   }
@@ -47,4 +56,9 @@ export class CutSource implements Source {
   close(): void {
     this.under.close();
   }
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
