@@ -65,6 +65,8 @@ export class LogWriter {
   #previous: number;
   #tail: Lsn;
   #tid: number;
+  /** LSN of the record the last checkpoint begins in. */
+  #start: Lsn;
 
   readonly #staging: Uint8Array;
   readonly #view: DataView;
@@ -91,6 +93,7 @@ export class LogWriter {
     this.#stagedBlock = this.#block;
     this.#previous = state.last?.block ?? -1;
     this.#tail = state.tail;
+    this.#start = state.head;
     this.#tid = ((state.head.cycle * 0x9e37_79b1 + state.head.block) ^ 0x5846_5321) >>> 0;
     this.#staging = new Uint8Array(STAGING + this.recordSize + this.roundoff);
     this.#view = viewOf(this.#staging);
@@ -145,14 +148,17 @@ export class LogWriter {
 
   /**
    * Appends two checkpoints of which a cut leaves both or neither: their commits are in one record. They are
-   * replayed one after the other. To the `space` of both another record is to be added.
+   * replayed one after the other. To the `space` of both another record is to be added. Returns the LSN of the
+   * second.
    */
-  checkpointPair(first: readonly Uint8Array[], second: readonly Uint8Array[]): void {
+  checkpointPair(first: readonly Uint8Array[], second: readonly Uint8Array[]): Lsn {
     const tids = [this.#transaction(first), this.#transaction(second)];
+    const lsn = this.#start;
     if (this.#fill > 0) this.#endRecord();
     for (const tid of tids) this.#op(tid, LOG_CLIENT.TRANSACTION, LOG_OP.COMMIT, undefined);
     this.#endRecord();
     this.#flush();
+    return lsn;
   }
 
   /** A checkpoint without its commit. Returns its id. */
@@ -160,6 +166,7 @@ export class LogWriter {
     this.#tid = (this.#tid + 0x0101_0101) >>> 0;
     const tid = this.#tid;
     this.#op(tid, LOG_CLIENT.TRANSACTION, LOG_OP.START, undefined);
+    this.#start = this.head;
     const header = new Uint8Array(TRANSACTION_HEADER_SIZE);
     TRANSACTION_HEADER.encode(
       viewOf(header),

@@ -9,18 +9,31 @@
  */
 import { DINODE } from '../format/dinode.js';
 import type { Geometry } from '../format/geometry.js';
+import { identityOf } from '../format/identity.js';
 import { BBSIZE, compareLsn, type Lsn, writeLsn } from '../format/log.js';
 import { BLF_CHUNK, BLFT } from '../format/logitems.js';
 import type { Source } from '../image/source.js';
 import type { LogWriter } from '../journal/append.js';
 import { type Buffer, type BufferCache, seal } from './buffers.js';
 import type { LiveInode } from './inode.js';
-import { bufferItem, type Intent, inodeItem } from './items.js';
+import { bufferItem, cancelItem, type Intent, inodeItem } from './items.js';
 
 /** Log bytes an item takes besides its contents, roughly: for deciding when to flush. */
 const ITEM_OVERHEAD = 256;
 /** Adjacent dirty buffers are written in one go up to this many bytes. */
 const WRITE_RUN = 1 << 20;
+
+/**
+ * Whether a buffer is logged whole once more, and all that the log holds of it cancelled: one that Linux checks
+ * each time recovery has brought it from one checkpoint to the next. Torn while it was put in place, it would be
+ * half of one state and half of a later one, and the mount would be refused.
+ */
+const isLoggedAnew = (buffer: Buffer): boolean =>
+  buffer.firstLsn !== undefined &&
+  !buffer.stale &&
+  !buffer.isInodes &&
+  buffer.length > BBSIZE &&
+  identityOf(buffer.view, 0)?.checkedWhole === true;
 
 export class Checkpoints {
   readonly #source: Source;
@@ -80,6 +93,7 @@ export class Checkpoints {
       buffer.inLog = true;
       this.#buffers.add(buffer);
       this.#bytes += ITEM_OVERHEAD;
+      if (isLoggedAnew(buffer)) this.#bytes += ITEM_OVERHEAD + buffer.length;
     }
     this.#bytes += changedChunks * BLF_CHUNK;
   }
@@ -135,9 +149,19 @@ export class Checkpoints {
   flush(): void {
     if (this.isEmpty) return;
     const regions: Uint8Array[] = [];
-    const lsn = this.#log.head;
+    const cancels: Uint8Array[] = [];
+    let lsn = this.#log.head;
     for (const region of this.#icreates) regions.push(region);
-    for (const buffer of this.#buffers) bufferItem(buffer, regions);
+    for (const buffer of this.#buffers) {
+      if (isLoggedAnew(buffer)) {
+        cancels.push(cancelItem(buffer));
+        for (let chunk = 0; chunk < buffer.length / BLF_CHUNK; chunk++)
+          buffer.dirty[chunk >> 5] |= 1 << (chunk & 31);
+        // Nothing logged before counts any more.
+        buffer.firstLsn = undefined;
+      }
+      bufferItem(buffer, regions);
+    }
     for (const inode of this.#inodes) {
       if (inode.buffer.stale) continue;
       inodeItem(this.#g, inode, regions);
@@ -147,11 +171,13 @@ export class Checkpoints {
     if (regions.length > 0) {
       let bytes = 0;
       for (const region of regions) bytes += region.length;
+      for (const region of cancels) bytes += region.length;
       // An empty log begins with what is written now.
       this.#log.tail = this.#oldest(lsn);
-      if (this.#log.space(regions.length, bytes) > this.#log.free)
+      const count = regions.length + cancels.length;
+      if (this.#log.space(count, bytes) + this.#log.recordSize > this.#log.free)
         throw new Error('a transaction does not fit into the log');
-      this.#log.checkpoint(regions);
+      lsn = cancels.length > 0 ? this.#log.checkpointPair(cancels, regions) : this.#log.checkpoint(regions);
       this.#source.sync();
       this.#tail = this.#log.tail;
       this.counts.checkpoints++;

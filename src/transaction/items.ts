@@ -29,37 +29,45 @@ import type { LiveInode } from './inode.js';
 
 const BUF = BUF_LOG_FORMAT.at;
 
-/** Appends a buffer item: its format structure, then one region per run of changed chunks. */
-export function bufferItem(buffer: Buffer, regions: Uint8Array[]): void {
+/** The format structure of a buffer item. */
+function bufFormat(buffer: Buffer, flags: number, regions: number): Uint8Array {
   const words = buffer.dirty.length;
   const format = new Uint8Array(BUF_LOG_FORMAT_HEAD + words * 4);
   const v = viewOf(format);
-  regions.push(format);
-  let flags = buffer.type << BLFT_SHIFT;
-  let count = 1;
-  if (buffer.stale) flags |= BLF.CANCEL;
-  else {
-    if (buffer.isInodes) flags |= BLF.INODE_BUF;
-    const chunks = buffer.length / BLF_CHUNK;
-    let start = -1;
-    for (let chunk = 0; chunk <= chunks; chunk++) {
-      const dirty = chunk < chunks && ((buffer.dirty[chunk >> 5] >>> (chunk & 31)) & 1) === 1;
-      if (dirty && start < 0) start = chunk;
-      else if (!dirty && start >= 0) {
-        regions.push(buffer.bytes.subarray(start * BLF_CHUNK, chunk * BLF_CHUNK));
-        count++;
-        start = -1;
-      }
-    }
-    for (let i = 0; i < words; i++) v.setUint32(BUF.data_map + i * 4, buffer.dirty[i], true);
-  }
   v.setUint16(BUF.type, LI.BUF, true);
-  v.setUint16(BUF.size, count, true);
-  v.setUint16(BUF.flags, flags, true);
+  v.setUint16(BUF.size, regions, true);
+  v.setUint16(BUF.flags, (buffer.type << BLFT_SHIFT) | flags, true);
   v.setUint16(BUF.len, buffer.length / BB, true);
   v.setBigInt64(BUF.blkno, BigInt(buffer.daddr), true);
   v.setUint32(BUF.map_size, words, true);
+  if ((flags & BLF.CANCEL) === 0)
+    for (let i = 0; i < words; i++) v.setUint32(BUF.data_map + i * 4, buffer.dirty[i], true);
+  return format;
 }
+
+/** The item that cancels what the log holds of a buffer so far. */
+export const cancelItem = (buffer: Buffer): Uint8Array => bufFormat(buffer, BLF.CANCEL, 1);
+
+/** Appends a buffer item: its format structure, then one region per run of changed chunks. */
+export function bufferItem(buffer: Buffer, regions: Uint8Array[]): void {
+  if (buffer.stale) {
+    regions.push(cancelItem(buffer));
+    return;
+  }
+  const at = regions.push(EMPTY) - 1;
+  const chunks = buffer.length / BLF_CHUNK;
+  let start = -1;
+  for (let chunk = 0; chunk <= chunks; chunk++) {
+    const dirty = chunk < chunks && ((buffer.dirty[chunk >> 5] >>> (chunk & 31)) & 1) === 1;
+    if (dirty && start < 0) start = chunk;
+    else if (!dirty && start >= 0) {
+      regions.push(buffer.bytes.subarray(start * BLF_CHUNK, chunk * BLF_CHUNK));
+      start = -1;
+    }
+  }
+  regions[at] = bufFormat(buffer, buffer.isInodes ? BLF.INODE_BUF : 0, regions.length - at);
+}
+const EMPTY = new Uint8Array(0);
 
 /** What a fork's region holds, and the bit that says so; undefined where the core says it all. */
 function forkRegion(
