@@ -8,6 +8,7 @@ import {
   ATTR_FLAG,
   ATTR_NAMESPACE_MASK,
   ATTR3_RMT_HDR,
+  attrHash,
   attrLocalSize,
   attrRemoteBlocks,
   attrRemoteSpace,
@@ -17,7 +18,6 @@ import {
 } from '../format/attr.js';
 import { verifyAttrRemote } from '../format/attrcheck.js';
 import { sealCrc } from '../format/checksum.js';
-import { daHash } from '../format/da.js';
 import { FORK_FORMAT, S_IF } from '../format/dinode.js';
 import { throwFault } from '../format/fault.js';
 import { blockOffset, fsblockOffset } from '../format/geometry.js';
@@ -25,7 +25,7 @@ import { BLFT, ILOG } from '../format/logitems.js';
 import { setU64, viewOf } from '../format/structure.js';
 import { UnsupportedError } from '../volume/volume.js';
 import { addBlockFork, forkoffFor, markAttributes, moveFork } from './attrfork.js';
-import { AttrTree, localRaw, localValue, remoteRaw, remoteValue } from './attrleaf.js';
+import { type AttrFound, AttrTree, localRaw, localValue, remoteRaw, remoteValue } from './attrleaf.js';
 import { attrShortSize, readAttrShort, type ShortAttr, writeAttrShort } from './attrshort.js';
 import { allocateExtent, forkMap, unmapExtent } from './bmap.js';
 import { ForkSpace } from './forkspace.js';
@@ -44,6 +44,14 @@ function check(tx: Transaction, namespace: number, name: Uint8Array): void {
   if (name.length === 0 || name.length > 255 || name.includes(0))
     throw new RangeError('the name of an attribute has 1 to 255 bytes, none of them zero');
 }
+
+/** Whether two are one attribute. Parent pointers of one name differ in their value, the parent. */
+const isSame = (a: ShortAttr, b: ShortAttr): boolean =>
+  a.flags === b.flags && same(a.name, b.name) && (a.flags !== ATTR_FLAG.PARENT || same(a.value, b.value));
+
+const hashOf = (a: ShortAttr): number => attrHash(a.flags, a.name, a.value);
+
+const NO_VALUE = new Uint8Array(0);
 
 /** The attributes stand in the inode, or there are none. */
 const isShort = (inode: LiveInode): boolean =>
@@ -70,9 +78,13 @@ export function setAttr(
   check(tx, namespace, name);
   if (value.length > XATTR_SIZE_MAX)
     throw new RangeError(`an attribute value of ${value.length} bytes: at most ${XATTR_SIZE_MAX}`);
-  const attr: ShortAttr = { flags: namespace, name, value };
+  writeAttr(tx, inode, { flags: namespace, name, value });
+}
+
+/** The same for parent pointers too, without a look at what may be set: for what the log asks for. */
+export function writeAttr(tx: Transaction, inode: LiveInode, attr: ShortAttr): void {
   if (isShort(inode)) {
-    const attrs = readShort(tx, inode).filter((a) => a.flags !== namespace || !same(a.name, name));
+    const attrs = readShort(tx, inode).filter((a) => !isSame(a, attr));
     const all = [...attrs, attr];
     const forkoff = forkoffFor(tx, inode, attrShortSize(all));
     markAttributes(tx);
@@ -85,7 +97,7 @@ export function setAttr(
     for (const a of attrs) insert(tx, inode, a);
   } else {
     const tree = openTree(tx, inode);
-    const found = tree.find(daHash(name), namespace, name, ATTR_NAMESPACE_MASK);
+    const found = findIn(tree, attr);
     if (found !== undefined) {
       tx.editInode(inode);
       const old = remoteValue(found.attrs[found.index]);
@@ -97,19 +109,33 @@ export function setAttr(
   insert(tx, inode, attr);
 }
 
+const findIn = (tree: AttrTree, attr: ShortAttr): AttrFound | undefined =>
+  tree.find(
+    hashOf(attr),
+    attr.flags,
+    attr.name,
+    ATTR_NAMESPACE_MASK,
+    attr.flags === ATTR_FLAG.PARENT ? attr.value : undefined,
+  );
+
 /** Removes an attribute. False where it is not there. Throws CorruptionError. */
 export function removeAttr(tx: Transaction, inode: LiveInode, namespace: number, name: Uint8Array): boolean {
   check(tx, namespace, name);
+  return dropAttr(tx, inode, { flags: namespace, name, value: NO_VALUE });
+}
+
+/** The same for parent pointers too, told by their value. */
+export function dropAttr(tx: Transaction, inode: LiveInode, attr: ShortAttr): boolean {
   if (isShort(inode)) {
     const attrs = readShort(tx, inode);
-    const left = attrs.filter((a) => a.flags !== namespace || !same(a.name, name));
+    const left = attrs.filter((a) => !isSame(a, attr));
     if (left.length === attrs.length) return false;
     if (left.length > 0) writeAttrShort(tx, inode, left);
     else removeFork(tx, inode);
     return true;
   }
   const tree = openTree(tx, inode);
-  const found = tree.find(daHash(name), namespace, name, ATTR_NAMESPACE_MASK);
+  const found = findIn(tree, attr);
   if (found === undefined) return false;
   tx.editInode(inode);
   const old = remoteValue(found.attrs[found.index]);
@@ -134,7 +160,7 @@ export function getAttr(
   if (isShort(inode))
     return readShort(tx, inode).find((a) => a.flags === namespace && same(a.name, name))?.value;
   const tree = openTree(tx, inode);
-  const found = tree.find(daHash(name), namespace, name, ATTR_NAMESPACE_MASK);
+  const found = findIn(tree, { flags: namespace, name, value: NO_VALUE });
   if (found === undefined) return undefined;
   const attr = found.attrs[found.index];
   const remote = remoteValue(attr);
@@ -197,7 +223,7 @@ function insert(tx: Transaction, inode: LiveInode, a: ShortAttr): void {
   const { blocksize } = tx.engine.g;
   tx.editInode(inode);
   const tree = openTree(tx, inode);
-  const hash = daHash(a.name);
+  const hash = hashOf(a);
   if (attrLocalSize(a.name.length, a.value.length) < (blocksize >> 1) + (blocksize >> 2))
     tree.insert({ hash, flags: a.flags | ATTR_FLAG.LOCAL, raw: localRaw(a.name, a.value) });
   else {

@@ -158,8 +158,16 @@ export class AttrTree extends HashTree {
     this.#pending = pending;
   }
 
-  /** Finds an attribute that is not just being made or removed. */
-  find(hash: number, namespace: number, name: Uint8Array, mask: number): AttrFound | undefined {
+  /** Finds an attribute that is not just being made or removed, where `value` is given one with that. */
+  find(
+    hash: number,
+    namespace: number,
+    name: Uint8Array,
+    mask: number,
+    value?: Uint8Array,
+  ): AttrFound | undefined {
+    const same = (a: Uint8Array, b: Uint8Array): boolean =>
+      a.length === b.length && a.every((byte, i) => byte === b[i]);
     const path = this.descend(hash);
     for (;;) {
       const step = path[path.length - 1];
@@ -168,9 +176,10 @@ export class AttrTree extends HashTree {
         const a = attrs[step.index];
         if (a.hash !== hash) return undefined;
         if ((a.flags & (mask | ATTR_FLAG.INCOMPLETE)) !== namespace) continue;
-        const own = attrName(a);
-        if (own.length === name.length && own.every((byte, i) => byte === name[i]))
-          return { path, attrs, index: step.index };
+        if (!same(attrName(a), name)) continue;
+        const own = localValue(a);
+        if (value !== undefined && (own === undefined || !same(own, value))) continue;
+        return { path, attrs, index: step.index };
       }
       if (!this.next(path)) return undefined;
     }

@@ -262,6 +262,23 @@ export function finishIntent(engine: Engine, intent: Intent, works: readonly Def
 }
 
 /**
+ * Finishes such an intent by one transaction of the caller's: what `work` does, with all that follows from it,
+ * and the done-item.
+ */
+export function finishIntentBy(engine: Engine, intent: Intent, work: (tx: Transaction) => void): void {
+  const tx = new Transaction(engine);
+  try {
+    tx.done(intent);
+    work(tx);
+  } catch (error) {
+    tx.abort();
+    engine.fail(error);
+    throw error;
+  }
+  commitAndFinish(engine, tx);
+}
+
+/**
  * Logs with a transaction that an extent it allocated is to be freed, unless `tx.done(intent)` says otherwise
  * later: a crash in between leaks nothing, and nobody owns the blocks until then.
  */

@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { LoadOrder } from './load.js';
 import { crash, logEnds, mount, unmount, withMount } from './mount.js';
+import { run } from './oracle.js';
 import { mkfs } from './populate.js';
 import { describeTree, type Tree } from './tree.js';
 
@@ -14,6 +15,8 @@ export interface CrashGeometry {
   readonly args: readonly string[];
   readonly reflink: boolean;
   readonly options?: string;
+  /** Bits to set among the superblock's incompatible features: those mkfs.xfs 6.1 does not know. */
+  readonly incompat?: number;
 }
 
 const MIB = 2 ** 20;
@@ -41,6 +44,26 @@ export const CRASH_GEOMETRIES: readonly CrashGeometry[] = [
     options: 'logbsize=64k,swalloc',
   }),
 ];
+
+/** Parent pointers and exchange of ranges, which Linux has had since 6.10 and xfs_repair 6.1 knows nothing of. */
+export const PARENT_GEOMETRIES: readonly CrashGeometry[] = [
+  geometry('parent', '-m rmapbt=1 -l size=32m', { incompat: 0xc0 }),
+  geometry('parent1k', '-b size=1024 -m rmapbt=0 -i nrext64=1 -l size=14m', { incompat: 0xc0 }),
+];
+
+/** Sets bits of sb_features_incompat in all superblocks of a new image. */
+function setIncompat(image: string, bits: number): void {
+  const shown = run('xfs_db', ['-r', '-c', 'sb 0', '-c', 'p agcount features_incompat', image]).stdout;
+  const [, agcount, before] = /agcount = (\d+)\nfeatures_incompat = 0x([0-9a-f]+)/.exec(shown)!;
+  const value = `0x${(Number.parseInt(before, 16) | bits).toString(16)}`;
+  const commands = Array.from({ length: Number(agcount) }, (_, agno) => [
+    '-c',
+    `sb ${agno}`,
+    '-c',
+    `write features_incompat ${value}`,
+  ]);
+  run('xfs_db', ['-x', ...commands.flat(), image]);
+}
 
 /** Processes that make load, started once and used for many images. */
 export class Load {
@@ -99,6 +122,7 @@ export interface CrashOptions {
 export async function crashImage(path: string, load: Load, o: CrashOptions): Promise<number> {
   mkdirSync(dirname(path), { recursive: true });
   mkfs(path, { size: o.geometry.size, args: o.geometry.args, tiny: true });
+  if (o.geometry.incompat !== undefined) setIncompat(path, o.geometry.incompat);
   const root = mount(path, { options: o.geometry.options });
   try {
     const { reflink } = o.geometry;

@@ -9,16 +9,29 @@ import { ANY_OWNER, BMAP_OP, type Deferred, REFCOUNT_OP, RMAP_OP } from '../defe
 import type { Engine } from '../engine.js';
 import type { Intent } from '../items.js';
 import { RMAP_FLAG } from '../rmap.js';
+import { finishAttr } from './attr.js';
+import { finishExchange } from './exchange.js';
 
 /** Finishes intents in the order they were logged. Throws LogError for one that cannot be true. */
 export function finishIntents(engine: Engine, open: readonly OpenIntent[]): void {
-  const adopted: [Intent, Deferred[]][] = [];
+  const finish: (() => void)[] = [];
   // All are taken over before the first is finished: the log is not cut off behind any of them.
   for (const o of open) {
-    const works = worksOf(engine, o);
-    adopted.push([engine.adopt(o.item.type, intentId(o.item), o.item.region(0)!, o.lsn, works), works]);
+    const adopt = (works: Deferred[]): Intent =>
+      engine.adopt(o.item.type, intentId(o.item), o.item.region(0)!, o.lsn, works);
+    if (o.item.type === LI.ATTRI) {
+      const intent = adopt([]);
+      finish.push(() => finishAttr(engine, intent, o));
+    } else if (o.item.type === LI.XMI) {
+      const intent = adopt([]);
+      finish.push(() => finishExchange(engine, intent, o));
+    } else {
+      const works = worksOf(engine, o);
+      const intent = adopt(works);
+      finish.push(() => engine.finish(intent, works));
+    }
   }
-  for (const [intent, works] of adopted) engine.finish(intent, works);
+  for (const work of finish) work();
 }
 
 function worksOf(engine: Engine, { item, lsn }: OpenIntent): Deferred[] {
