@@ -60,7 +60,7 @@ function setIncompat(image: string, bits: number): void {
     '-c',
     `sb ${agno}`,
     '-c',
-    `write features_incompat ${value}`,
+    `write -d features_incompat ${value}`,
   ]);
   run('xfs_db', ['-x', ...commands.flat(), image]);
 }
@@ -116,6 +116,8 @@ export interface CrashOptions {
   readonly wrapped?: boolean;
   /** Whether the log is written out first: all that was done is to be replayed. */
   readonly flushlog?: boolean;
+  /** Called with the mount point before the load begins. */
+  readonly prepare?: (root: string) => void | Promise<void>;
 }
 
 /** Makes an image at `path` and crashes it under load. Returns how many operations were tried. */
@@ -125,6 +127,7 @@ export async function crashImage(path: string, load: Load, o: CrashOptions): Pro
   if (o.geometry.incompat !== undefined) setIncompat(path, o.geometry.incompat);
   const root = mount(path, { options: o.geometry.options });
   try {
+    await o.prepare?.(root);
     const { reflink } = o.geometry;
     return await load.run({ root, seed: o.seed, reflink, profile: o.profile ?? 'mixed' }, async () => {
       await new Promise((resolve) => setTimeout(resolve, o.milliseconds ?? 800));

@@ -32,9 +32,10 @@ export interface LoadOrder {
   reflink: boolean;
   /**
    * 'mixed': everything. 'storm': names and inodes, as many as can be, so that the log wraps. 'shred': files of
-   * thousands of extents cloned, overwritten and cut down, each a long chain of transactions to crash in.
+   * thousands of extents cloned, overwritten and cut down, each a long chain of transactions to crash in. 'names':
+   * nothing but names that come, go and change; the first process of them writes the log out all the while.
    */
-  profile: 'mixed' | 'storm' | 'shred';
+  profile: 'mixed' | 'storm' | 'shred' | 'names';
 }
 
 const SHUT = new Set(['EIO', 'ESHUTDOWN', 'EROFS', 'EUCLEAN']);
@@ -295,7 +296,36 @@ async function work({ root, seed, reflink, profile }: LoadOrder): Promise<number
     [1, thin],
     [1, empty],
   ];
-  const ops = { mixed, storm, shred }[profile];
+  const short = (): string => `${pick(dirs)}/n${seed % 1000}-${serial++}-${'x'.repeat(below(60))}`;
+  const names: Op[] = [
+    [
+      6,
+      () => {
+        const path = short();
+        closeSync(openSync(path, 'w'));
+        files.push(path);
+      },
+    ],
+    [4, () => unlinkSync(drop()!)],
+    [
+      6,
+      () => {
+        const to = short();
+        renameSync(drop()!, to);
+        files.push(to);
+      },
+    ],
+    [
+      3,
+      () => {
+        const to = short();
+        linkSync(pick(files), to);
+        files.push(to);
+      },
+    ],
+    [1, folder],
+  ];
+  const ops = { mixed, storm, shred, names: seed % 100 === 0 ? [[1, poke] as Op] : names }[profile];
   const total = ops.reduce((sum, [weight]) => sum + weight, 0);
   try {
     attempt(() => mkdirSync(home));
@@ -306,7 +336,7 @@ async function work({ root, seed, reflink, profile }: LoadOrder): Promise<number
         at -= weight;
         return at < 0;
       })!;
-      if (files.length > 0 || op === create) attempt(op);
+      if (files.length > 0 || op === create || op === poke || op === names[0][1]) attempt(op);
       // Let a message in.
       if (done % 16 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
