@@ -36,7 +36,8 @@ describe('the package', () => {
     for (const path of files)
       assert.match(path, /^(bin\/|dist\/|man\/|package\.json$|(README|DESIGN|CHANGELOG)\.md$|LICENSE$)/);
     const notDeclared = files.filter((f) => f.startsWith('dist/') && !/^dist\/types\/.*\.d\.ts$/.test(f));
-    const bundles = ['dist/index.js', 'dist/worker.cjs', 'dist/xfsimg.cache', 'dist/xfsimg.cjs'];
+    const page = ['dist/report.css', 'dist/report.js'];
+    const bundles = ['dist/index.js', ...page, 'dist/worker.cjs', 'dist/xfsimg.cache', 'dist/xfsimg.cjs'];
     assert.deepEqual(notDeclared.toSorted(), bundles);
     assert.ok(!files.some((f) => /\.test\.|(^|\/)test\/|fixtures/.test(f)));
     for (const page of readdirSync(join(top, 'man'))) assert.ok(files.includes(`man/${page}`), page);
@@ -59,6 +60,8 @@ describe('the package', () => {
     );
     assert.match(run(xfsimg, ['ls', '-la', image]).stdout, /^d.* \.$/m);
     run(xfsimg, ['repair', image, '-n']);
+    // The page's code is found where it was installed.
+    assert.match(run(xfsimg, ['report', image, '-o', '-']).stdout, /<title>packed /);
     assert.match(run(xfsimg, ['schema', 'refcount']).stdout, /"agbno"/);
     assert.match(run(xfsimg, ['info', image, '--format', 'table']).stdout, /│/);
     assert.deepEqual(

@@ -28,6 +28,7 @@ export const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, Comma
   ['tree', { summary: 'draw the directory tree', load: () => import('./tree.js') }],
   ['du', { summary: 'what files take, share, and would free', load: () => import('./du.js') }],
   ['map', { summary: 'draw what the blocks are in use for', load: () => import('./map.js') }],
+  ['report', { summary: 'a page about an image for a browser', load: () => import('./report.js') }],
   ['stat', { summary: 'show the inodes of files', load: () => import('./stat.js') }],
   ['cat', { summary: 'write files to standard output', load: () => import('./cat.js') }],
   ['find', { summary: 'find files by name, type, size', load: () => import('./find.js') }],

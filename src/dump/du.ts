@@ -268,6 +268,12 @@ export class DiskUsage {
     return this.#nodes.firstLink(ino);
   }
 
+  /** A path of an inode; undefined where no directory names it. */
+  path(ino: number): string | undefined {
+    const node = this.#nodes.firstLink(ino);
+    return node < 0 ? undefined : this.#nodes.path(node);
+  }
+
   /**
    * Emits a row for `node` and what is below it to `depth`; directories alone unless `files`. A directory
    * follows what is in it, as du lists.

@@ -59,7 +59,7 @@ import {
 } from '../../journal/items.js';
 import { type LogRecord, recordCrcHolds } from '../../journal/record.js';
 import type { LogState } from '../../journal/scan.js';
-import { summarizeLog } from '../../journal/status.js';
+import { type OpenIntent, summarizeLog } from '../../journal/status.js';
 import { any, emitRow, oneOf, optional, type RowSink, table, text, u64, uint } from '../table.js';
 import { intentWords } from './logwords.js';
 
@@ -213,6 +213,15 @@ export function dumpLogItems(state: LogState, sink: RowSink, all: boolean): void
   }
 }
 
+/** Emits rows of LOG_ITEMS for intents alone; their place within their transactions is not told. */
+export function dumpIntents(g: Geometry, intents: readonly OpenIntent[], sink: RowSink): void {
+  const writer = new ItemWriter(g, sink);
+  for (const { lsn, tid, item } of intents) {
+    writer.begin({ lsn, tid });
+    writer.item(Number.NaN, item);
+  }
+}
+
 const AT = LOG_ITEMS.at;
 const BTREE_OF_MAGIC = new Map<number, string>(Object.values(BTREES).map((k) => [k.magic, k.name]));
 
@@ -232,7 +241,7 @@ class ItemWriter {
     this.#agBytes = g.agblocks * g.blocksize;
   }
 
-  begin(t: LogTransaction): void {
+  begin(t: Pick<LogTransaction, 'lsn' | 'tid'>): void {
     this.#sink.text[AT.lsn] = formatLsn(t.lsn);
     this.#sink.num[AT.tid] = t.tid;
   }
