@@ -43,7 +43,7 @@ async function report(path: string, options: ReportOptions): Promise<void> {
   try {
     if (output !== '-') refuseImage(path, output);
     const read = (name: string): string => fs.readFileSync(packageUrl(name), 'utf8');
-    const data = gather(source, {
+    const data = await gather(source, {
       image: basename(path),
       tool: `xfsimg ${JSON.parse(read('package.json')).version}`,
       made: new Date(),

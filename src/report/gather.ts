@@ -6,11 +6,13 @@ import { RowCollector, type RowSink } from '../dump/table.js';
 import { AGF } from '../format/ag.js';
 import { CorruptionError } from '../format/fault.js';
 import { type Geometry, INODES_PER_CHUNK } from '../format/geometry.js';
+import { OverlaySource } from '../image/overlay.js';
 import type { Source } from '../image/source.js';
-import { examine, summarize } from '../repair/examine.js';
+import { examineByThreads, summarize } from '../repair/examine.js';
 import { CODES, type Finding } from '../repair/finding.js';
 import { CLAIM } from '../repair/observe/columns.js';
 import type { Observation } from '../repair/observe/observe.js';
+import { restoreSuperblock } from '../repair/prepare.js';
 import { openVolume, type Volume } from '../volume/volume.js';
 import { agMaps } from './agmaps.js';
 import { HistogramBuilder } from './histogram.js';
@@ -35,17 +37,20 @@ const FINDINGS = 600;
 const FINDINGS_OF_A_CODE = 120;
 const EVIDENCE = 16;
 
-/** Throws what opening a filesystem throws. The source is not written to. */
-export function gather(from: Source, options: GatherOptions): ReportData {
+/** Throws what opening a filesystem throws, where no copy of its superblock will do. The source is not written to. */
+export async function gather(from: Source, options: GatherOptions): Promise<ReportData> {
   const { progress } = options;
   progress?.('the log');
-  const first = openVolume(from);
+  const overlay = new OverlaySource(from);
+  const restored = restoreSuperblock(overlay);
+  // Several threads can read the image itself.
+  const first = openVolume(restored.length > 0 ? overlay : from);
   const { log, source } = logReport(first);
-  const volume = source === from ? first : openVolume(source);
+  const volume = source === first.source ? first : openVolume(source);
   // What is found wrong on the way, repair's observation finds too.
   volume.report = () => {};
   progress?.('structures and claims');
-  const { observation, findings } = examine(volume);
+  const { observation, findings } = await examineByThreads(volume);
   progress?.('what blocks are in use for');
   const usage = usageOf(observation);
   progress?.('directories');
@@ -85,7 +90,7 @@ export function gather(from: Source, options: GatherOptions): ReportData {
     sharedRuns: shared.count,
     ...directories(tree, g.rootino),
     log,
-    findings: findingsReport(findings),
+    findings: findingsReport([...restored, ...findings]),
   };
 }
 

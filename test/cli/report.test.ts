@@ -205,6 +205,16 @@ describe('report', () => {
     );
   });
 
+  test('of an image without its superblock: by a copy of it', () => {
+    const image = fixture('shared-healthy');
+    const fd = openSync(image, 'r+');
+    writeSync(fd, Buffer.alloc(512), 0, 512, 0);
+    closeSync(fd);
+    const data = dataOf(image, 1);
+    assert.equal(data.dblocks, 76800);
+    assert.ok(data.findings.list.some((f) => f.code.startsWith('sb.') || f.code.startsWith('superblock.')));
+  });
+
   test('names from an image are text, never markup', oracle('mkfs.xfs', 'mount'), () => {
     const folder = tmpdir();
     const site = join(folder, 'site');

@@ -127,6 +127,11 @@ export class Runs {
     this.value[i] = value;
   }
 
+  /** Adds all runs of another list. */
+  append(other: Runs): void {
+    for (let i = 0; i < other.count; i++) this.add(other.start[i], other.blocks[i], other.value[i]);
+  }
+
   /** Adds a run, or lengthens the last one where this one continues it with the same value. */
   merge(start: number, blocks: number, value: number): void {
     const last = this.count - 1;

@@ -106,9 +106,11 @@ export async function observeByThreads(
     else {
       const { agno, look } = result;
       ags[agno].claims.append(look.claims);
+      ags[agno].treeBlocks.append(look.treeBlocks);
       Object.assign(ags[agno], {
         ...look,
         claims: ags[agno].claims,
+        treeBlocks: ags[agno].treeBlocks,
         trees: { ...ags[agno].trees, ...look.trees },
       });
       log.append(result.log);

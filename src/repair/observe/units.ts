@@ -22,7 +22,10 @@ export type UnitResult =
   | { readonly part: ScanPart };
 
 /** What an AG's space btrees tell. */
-export type SpaceLook = Pick<AgLook, 'claims' | 'byStart' | 'bySize' | 'shared' | 'cow' | 'rmaps' | 'trees'>;
+export type SpaceLook = Pick<
+  AgLook,
+  'claims' | 'byStart' | 'bySize' | 'shared' | 'cow' | 'rmaps' | 'trees' | 'treeBlocks'
+>;
 
 export class Units {
   readonly #ags: number;
@@ -63,8 +66,8 @@ export class Units {
       const look = { ...lookAtHeaders(volume, agno, () => {}), claims: new Claims() };
       const log = new FaultLog();
       readSpaceTrees(volume, look, log.report);
-      const { claims, byStart, bySize, shared, cow, rmaps, trees } = look;
-      return { agno, look: { claims, byStart, bySize, shared, cow, rmaps, trees }, log };
+      const { claims, byStart, bySize, shared, cow, rmaps, trees, treeBlocks } = look;
+      return { agno, look: { claims, byStart, bySize, shared, cow, rmaps, trees, treeBlocks }, log };
     }
     const part = ScanPart.of(volume.g.agcount);
     this.#reader ??= new ChunkReader(volume);
@@ -88,7 +91,7 @@ export function revive(result: UnitResult): UnitResult {
   }
   const { agno, look, log } = result;
   const runs = (data: Runs): Runs => Object.assign(new Runs(), data);
-  const { claims, byStart, bySize, shared, cow, rmaps, trees } = look;
+  const { claims, byStart, bySize, shared, cow, rmaps, trees, treeBlocks } = look;
   const own: SpaceLook = {
     claims: asClaims(claims),
     byStart: runs(byStart),
@@ -97,6 +100,7 @@ export function revive(result: UnitResult): UnitResult {
     cow: runs(cow),
     rmaps: Object.assign(new RmapRecords(), rmaps),
     trees,
+    treeBlocks: runs(treeBlocks),
   };
   return { agno, look: own, log: Object.assign(new FaultLog(), log) };
 }
