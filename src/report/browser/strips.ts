@@ -8,7 +8,9 @@ import type { Palette } from './uses.js';
 /** Height of a strip and the gap below it, by how many there are. */
 function heights(ags: number): { strip: number; gap: number } {
   if (ags <= 8) return { strip: 18, gap: 5 };
-  return ags <= 32 ? { strip: 9, gap: 3 } : { strip: 4, gap: 1 };
+  if (ags <= 32) return { strip: 9, gap: 3 };
+  // Thousands of them still have to fit in a canvas.
+  return ags <= 1000 ? { strip: 4, gap: 1 } : { strip: 2, gap: 0 };
 }
 
 export function strips(
@@ -38,7 +40,7 @@ export function strips(
             h('span', { style: `height:${strip}px` }, ags <= 8 ? `AG ${agno}` : agno),
           ),
         );
-  const element = h('div', { class: 'strips' }, labels, canvas);
+  const element = h('div', { class: 'strips', tabindex: ags > 32 ? 0 : undefined }, labels, canvas);
   let drawn = '';
   const draw = (chosen: number, only: number): void => {
     const state = `${only} ${canvas.clientWidth} ${palette.ink}`;
