@@ -58,11 +58,18 @@ function copyBackwards(from: string, to: string): void {
   run('sh', ['-c', `cd "$0" && ${pack} | tar --xattrs --xattrs-include='*' --acls -C "$1" -xpf -`, from, to]);
 }
 
+/** Where data and holes begin within the file: what lies behind its end is told differently. */
+const holes = (at: string, path: string): string =>
+  [...holesOf(at, path).matchAll(/^(DATA|HOLE)\t(\d+)$/gm)]
+    .filter(([, , offset]) => Number(offset) < statSync(join(at, path)).size)
+    .map(([line]) => line)
+    .join(' ');
+
 function roundTrip(source: string): void {
   const image = join(folder, 'image');
   let from = performance.now();
-  const said = program('mkfs', image, '-f', '-q', '--size', 'auto+5%', '-p', source);
-  done(`${source}: made (${said.trim()})`, from);
+  program('mkfs', image, '-f', '-q', '--size', 'auto+5%', '-p', source);
+  done(`${source}: made`, from);
   from = performance.now();
   xfsRepairClean(image);
   done(`${source}: xfs_repair -n`, from);
@@ -77,7 +84,7 @@ function roundTrip(source: string): void {
         .slice(0, 20);
       for (const line of sparse) {
         const path = line.slice(line.indexOf(' ') + 1);
-        assert.equal(holesOf(root, path), holesOf(source, path), path);
+        assert.equal(holes(root, path), holes(source, path), path);
       }
     },
     { options: 'ro,norecovery' },
