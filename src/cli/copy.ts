@@ -38,6 +38,7 @@ async function copy(image: string, target: string, flags: CopyFlags): Promise<vo
     { MkfsError },
     size,
     scan,
+    { Progress },
   ] = await Promise.all([
     import('./image.js'),
     import('./errors.js'),
@@ -45,6 +46,7 @@ async function copy(image: string, target: string, flags: CopyFlags): Promise<vo
     import('../mkfs/error.js'),
     import('../mkfs/populate/size.js'),
     import('../journal/scan.js'),
+    import('./render/progress.js'),
   ]);
   const text = flags.size ?? 'auto';
   const auto = size.parseAuto(text);
@@ -59,6 +61,7 @@ async function copy(image: string, target: string, flags: CopyFlags): Promise<vo
         `${image}: the log is dirty: replay it first (xfsimg log IMAGE replay)`,
         EXIT.UNUSABLE,
       );
+    const progress = new Progress({ quiet: flags.quiet });
     const { report, warnings, stats } = await copyFilesystem(
       volume,
       target,
@@ -68,8 +71,12 @@ async function copy(image: string, target: string, flags: CopyFlags): Promise<vo
         ...(flags.uuid === undefined ? {} : { uuid: flags.uuid }),
         ...(flags.label === undefined ? {} : { label: flags.label }),
       },
-      { auto, dedupe: flags.dedupe === true ? 'block' : flags.dedupe },
-    );
+      {
+        auto,
+        dedupe: flags.dedupe === true ? 'block' : flags.dedupe,
+        progress: (done, total) => progress.update({ phase: 'copying', done, total, unit: 'files' }),
+      },
+    ).finally(() => progress.finish());
     for (const warning of warnings) process.stderr.write(`xfsimg: ${warning}\n`);
     if (!flags.quiet) {
       process.stdout.write(report);

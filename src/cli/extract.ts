@@ -9,6 +9,7 @@ interface ExtractFlags extends ImageOptions {
   owners?: boolean;
   xattrs?: boolean;
   overwrite?: boolean;
+  quiet?: boolean;
 }
 
 export function register(program: Command): void {
@@ -22,40 +23,49 @@ export function register(program: Command): void {
     .option('--inum', 'PATH is an inode number')
     .option('--no-owners', 'do not give files their owners, root or not')
     .option('--no-xattrs', 'leave extended attributes out (-C)')
-    .option('--overwrite', 'replace files that are there (-C)');
+    .option('--overwrite', 'replace files that are there (-C)')
+    .option('-q, --quiet', 'no progress on the terminal');
   addImageOptions(command).action(extract);
 }
 
 async function extract(image: string, path: string, flags: ExtractFlags): Promise<void> {
-  const [{ openImage }, { Damage }, { findOperand }, { CliError, EXIT }] = await Promise.all([
+  const [{ openImage }, { Damage }, { findOperand }, { CliError, EXIT }, { Progress }] = await Promise.all([
     import('./image.js'),
     import('./damage.js'),
     import('./operands.js'),
     import('./errors.js'),
+    import('./render/progress.js'),
   ]);
   if ((flags.directory === undefined) === (flags.tar === undefined))
     throw new CliError('one of -C DIR and --tar is needed', EXIT.USAGE);
   const volume = openImage(image, flags);
+  const progress = new Progress({ quiet: flags.quiet });
   try {
     const damage = new Damage(volume, image);
     const start = findOperand(volume, path, damage, { inum: flags.inum });
     if (start === undefined) return;
-    const complain = (name: Uint8Array, why: string): void =>
+    // Of a subtree nobody knows beforehand how many files it has.
+    const whole = start.ino === volume.g.rootino ? volume.inodesInUse : undefined;
+    const each = (): void => progress.count('extracting', 'files', whole);
+    const complain = (name: Uint8Array, why: string): void => {
+      progress.clear();
       damage.line(`/${Buffer.from(name).toString('utf8')}: ${why}`);
+    };
     const note = (name: Uint8Array, why: string): void => {
+      progress.clear();
       process.stderr.write(`xfsimg: ${image}: /${Buffer.from(name).toString('utf8')} ${why}\n`);
     };
     if (flags.directory !== undefined) {
       const { extractDirectory } = await import('../dump/extract/directory.js');
       const owners = flags.owners === false ? false : undefined;
-      const options = { owners, xattrs: flags.xattrs, overwrite: flags.overwrite };
+      const options = { owners, xattrs: flags.xattrs, overwrite: flags.overwrite, progress: each };
       extractDirectory(volume, start, flags.directory, options, complain);
     } else {
       const { extractTar } = await import('../dump/extract/tar.js');
       if (flags.tar === true || flags.tar === '-') {
         const { Output } = await import('./render/output.js');
         const out = new Output();
-        extractTar(volume, start, (bytes) => out.raw(bytes), note);
+        extractTar(volume, start, (bytes) => out.raw(bytes), note, each);
         out.flush();
       } else {
         const { FileSource } = await import('../image/source.js');
@@ -65,12 +75,14 @@ async function extract(image: string, path: string, flags: ExtractFlags): Promis
           file.write(at, bytes);
           at += bytes.length;
         };
-        extractTar(volume, start, write, note);
+        extractTar(volume, start, write, note, each);
         file.close();
       }
     }
+    progress.clear();
     damage.finish();
   } finally {
+    progress.finish();
     volume.close();
   }
 }

@@ -70,10 +70,11 @@ async function fillFrom(
   source: string,
   auto: string | undefined,
 ): Promise<MkfsResult> {
-  const [{ makeFilled }, { parseIdMap, parseOwner }, { parseAuto }] = await Promise.all([
+  const [{ makeFilled }, { parseIdMap, parseOwner }, { parseAuto }, { Progress }] = await Promise.all([
     import('../mkfs/populate/make.js'),
     import('../mkfs/populate/rules.js'),
     import('../mkfs/populate/size.js'),
+    import('./render/progress.js'),
   ]);
   if (options.dryRun) throw new CliError('-N does not go with -p: nothing would be looked at', EXIT.USAGE);
   const free = auto === undefined ? undefined : parseAuto(auto);
@@ -81,11 +82,13 @@ async function fillFrom(
     throw new CliError(`--size ${auto}: auto or auto+N% is expected`, EXIT.USAGE);
   if (flags.squash && flags.owner !== undefined)
     throw new CliError('--squash and --owner exclude each other', EXIT.USAGE);
+  const progress = new Progress({ quiet: flags.quiet });
   const result = await makeFilled(path, options, {
     source,
     auto: free,
     dedupe: flags.dedupe === true ? 'block' : flags.dedupe,
     keepPartial: flags.keepPartial,
+    progress: (done, total) => progress.update({ phase: 'filling', done, total, unit: 'files' }),
     rules: {
       exclude: flags.exclude,
       owner: flags.squash
@@ -97,7 +100,7 @@ async function fillFrom(
       mapGid: flags.mapGid?.map((text) => parseIdMap('--map-gid', text)),
       metadata: flags.metadata,
     },
-  });
+  }).finally(() => progress.finish());
   if (!flags.quiet) process.stderr.write(summary(result.stats, flags.dedupe !== undefined));
   return result;
 }

@@ -1,15 +1,16 @@
 /** `xfsimg repair IMAGE` */
 import { type Command, Option } from 'commander';
 import type { Finding } from '../repair/finding.js';
-import type { Progress } from '../repair/observe/observe.js';
 import { CliError, EXIT } from './errors.js';
 import { addImageOptions, type ImageOptions, imageError, openImageSource } from './image.js';
+import type { Progress } from './render/progress.js';
 
 interface RepairOptions extends ImageOptions {
   dryRun?: boolean;
   exitRepaired?: boolean;
   json?: boolean;
   verbose?: boolean;
+  quiet?: boolean;
   onDuplicate: 'quarantine' | 'clone' | 'clear';
   undo?: string;
   force?: boolean;
@@ -33,7 +34,8 @@ export function register(program: Command): void {
     )
     .option('--undo <file>', 'keep what is overwritten in a new file: xfsimg undo puts it back')
     .option('--json', 'one JSON object a finding')
-    .option('-v, --verbose', 'show notes and evidence too, and progress on stderr')
+    .option('-v, --verbose', 'show notes and evidence too, and each phase with its time on stderr')
+    .option('-q, --quiet', 'no progress on the terminal')
     .option('--force', 'even if the image is in use');
   addImageOptions(command);
   command.action(async (path: string, options: RepairOptions) => {
@@ -42,11 +44,10 @@ export function register(program: Command): void {
   });
 }
 
-function progressOf(options: RepairOptions): Progress | undefined {
-  if (options.verbose !== true) return undefined;
-  return ({ phase, done }) => {
-    if (done === 0) process.stderr.write(`xfsimg: reading ${phase}\n`);
-  };
+/** Progress as -v and the terminal want it, and on SIGUSR1. */
+async function progressOf(options: RepairOptions): Promise<Progress> {
+  const { Progress } = await import('./render/progress.js');
+  return new Progress({ quiet: options.quiet, verbose: options.verbose }).onSignal();
 }
 
 async function look(path: string, options: RepairOptions): Promise<void> {
@@ -66,6 +67,7 @@ async function look(path: string, options: RepairOptions): Promise<void> {
     import('../format/log.js'),
   ]);
   const source = openImageSource(path, options);
+  const progress = await progressOf(options);
   try {
     const overlay = new OverlaySource(source);
     const restored = restoreSuperblock(overlay);
@@ -77,13 +79,15 @@ async function look(path: string, options: RepairOptions): Promise<void> {
         `${path}: the log is dirty, head ${formatLsn(log.head)}, tail ${formatLsn(log.tail)}: replay it first (xfsimg log IMAGE replay, or mount and unmount)`,
         EXIT.UNUSABLE,
       );
-    const { findings } = await examineByThreads(volume, progressOf(options));
+    const { findings } = await examineByThreads(volume, progress.update);
+    progress.finish();
     const damage = await show([...restored, ...findings], options);
     process.stderr.write(
       damage === 0 ? `xfsimg: ${path}: clean\n` : `xfsimg: ${path}: ${count(damage)}; nothing was written\n`,
     );
     if (damage > 0) process.exitCode = EXIT.FAILED;
   } catch (error) {
+    progress.finish();
     throw repairError(path, error);
   } finally {
     source.close();
@@ -98,13 +102,15 @@ async function change(path: string, options: RepairOptions): Promise<void> {
   ]);
   refuseInUse(path, options.force, 'repairs');
   const source = openImageSource(path, { ...options, write: true });
+  const progress = await progressOf(options);
   try {
     const { findings, log, written } = await repairByThreads(source, {
       onDuplicate: options.onDuplicate,
       dropLog: options.dropLog,
-      progress: progressOf(options),
+      progress: progress.update,
       undo: options.undo === undefined ? undefined : (ranges) => saveUndo(options.undo!, source, ranges),
     });
+    progress.finish();
     if (log.kind === 'replayed')
       process.stderr.write(`xfsimg: ${path}: log replayed, ${log.recovery.transactions} transactions\n`);
     if (log.kind === 'dropped') process.stderr.write(`xfsimg: ${path}: the log was dropped\n`);
@@ -116,6 +122,7 @@ async function change(path: string, options: RepairOptions): Promise<void> {
     );
     if (damage > 0 && options.exitRepaired === true) process.exitCode = EXIT.REPAIRED;
   } catch (error) {
+    progress.finish();
     if (error instanceof UnrepairedError) await show(error.findings, options);
     throw repairError(path, error);
   } finally {

@@ -15,7 +15,7 @@ export interface Examination {
 
 /** Examines a filesystem whose log has nothing to replay. */
 export function examine(volume: Volume, progress?: Progress): Examination {
-  return examined(observe(volume, progress));
+  return examined(observe(volume, progress), progress);
 }
 
 /** The same by several threads, where that pays; the event loop turns in between. The findings are the same. */
@@ -25,7 +25,7 @@ export async function examineByThreads(
   threads = threadsFor(volume),
   stretch?: number,
 ): Promise<Examination> {
-  return examined(await observeByThreads(volume, threads, progress, stretch));
+  return examined(await observeByThreads(volume, threads, progress, stretch), progress);
 }
 
 /** Inodes that keep a thread busy for longer than it takes to start one, and V8 to compile everything again. */
@@ -38,8 +38,8 @@ function threadsFor(volume: Volume): number {
   return Math.min(worth, availableParallelism(), MAX_THREADS);
 }
 
-function examined(observation: Observation): Examination {
-  const judgement = judge(observation);
+function examined(observation: Observation, progress: Progress | undefined): Examination {
+  const judgement = judge(observation, progress);
   return { observation, judgement, findings: judgement.findings };
 }
 

@@ -9,7 +9,7 @@ import { AG_SECTOR, AGF, AGFL, agflSize, verifyAgf, verifyAgfl, verifyAgi } from
 import { CorruptionError, type Fault, type Report } from '../format/fault.js';
 import { blockOffset, type Geometry, geometryOf } from '../format/geometry.js';
 import { XFS_MD_MAGIC_V1, XFS_MD_MAGIC_V2 } from '../format/metadump.js';
-import { viewOf } from '../format/structure.js';
+import { getU64, viewOf } from '../format/structure.js';
 import { SUPERBLOCK, unsupportedFeatures, verifySuperblock, XFS_SB_MAGIC } from '../format/superblock.js';
 import { BlockCache } from '../image/cache.js';
 import type { Source } from '../image/source.js';
@@ -43,6 +43,12 @@ export class Volume {
     this.superblock = viewOf(superblock);
     this.g = geometryOf(superblock);
     this.cache = new BlockCache(source, cacheBytes);
+  }
+
+  /** Inodes in use, by the superblock's counters. */
+  get inodesInUse(): number {
+    const { icount, ifree } = SUPERBLOCK.at;
+    return getU64(this.superblock, icount) - getU64(this.superblock, ifree);
   }
 
   /** Block `agbno` of AG `agno`, from the cache. Do not write into it. */

@@ -38,6 +38,8 @@ export interface ExtractOptions {
   readonly xattrs?: boolean;
   /** Overwrite files that are there. */
   readonly overwrite?: boolean;
+  /** Told of every file, before it is made. */
+  readonly progress?: () => void;
 }
 
 /** A file that cannot be made: it is left out, the rest goes on. */
@@ -53,7 +55,10 @@ export function extractDirectory(
 ): void {
   const writer = new DirectoryWriter(volume, Buffer.from(folder), options, complain);
   mkdirSync(folder, { recursive: true });
-  walkFiles(volume, start, (file) => writer.add(file));
+  walkFiles(volume, start, (file) => {
+    options.progress?.();
+    return writer.add(file);
+  });
   writer.finish();
 }
 

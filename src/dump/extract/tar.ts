@@ -27,9 +27,11 @@ export function extractTar(
   start: Inode,
   write: (bytes: Uint8Array) => void,
   skipped: (path: Uint8Array, why: string) => void,
+  progress?: () => void,
 ): void {
   const writer = new TarWriter(volume, write, skipped);
   walkFiles(volume, start, (file) => {
+    progress?.();
     writer.add(file);
     return true;
   });

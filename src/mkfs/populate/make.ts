@@ -31,6 +31,7 @@ export interface MakeOptions {
   readonly auto?: number;
   /** Leave what there is of an image that could not be filled. */
   readonly keepPartial?: boolean;
+  readonly progress?: PopulateOptions['progress'];
 }
 
 export interface MakeResult extends MkfsResult {
@@ -76,6 +77,7 @@ export async function fill(
     options = { ...options, uuid: treeUuid(source.tree, options) };
   const populateOptions: PopulateOptions = {
     dedupe: make.dedupe,
+    progress: make.progress,
     time: reproducible && process.env.SOURCE_DATE_EPOCH === undefined ? undefined : chooseTime(options),
   };
   if (make.auto === undefined) return once(path, options, populateOptions, make, source);

@@ -39,6 +39,8 @@ export interface PopulateOptions {
   readonly dedupe?: 'block' | 'file';
   /** Change and creation time of all; default each file's modification time. */
   readonly time?: Timespec;
+  /** Told of every file written, of `total` in all. */
+  readonly progress?: (done: number, total: number) => void;
 }
 
 export interface PopulateStats {
@@ -97,6 +99,9 @@ class Populate {
   #shares = false;
   #dataBlocks = 0;
   #sharedBlocks = 0;
+  /** Files written so far, the root among them, and in all. */
+  #written = 0;
+  #files = 1;
   readonly #generation: number;
 
   constructor(image: Source, empty: EmptyImage, source: TreeSource, options: PopulateOptions) {
@@ -133,6 +138,7 @@ class Populate {
       if (file === i) this.#left++;
       this.#nlink[file]++;
     }
+    this.#files = this.#left + 1;
     this.#setInProgress(1);
     const { order, first } = tree.children();
     this.#ino[0] = this.#g.rootino;
@@ -464,6 +470,7 @@ class Populate {
     size: number,
     alone: boolean,
   ): void {
+    this.#options.progress?.(++this.#written, this.#files);
     const g = this.#g;
     const tree = this.#tree;
     const ino = this.#ino[file];

@@ -4,7 +4,7 @@ import { INODES_PER_CHUNK } from '../../format/geometry.js';
 import { type ClaimEvidence, type Finding, findingOfFault, type RmapEvidence } from '../finding.js';
 import { CLAIM } from '../observe/columns.js';
 import { SLOT } from '../observe/inodetable.js';
-import type { Observation } from '../observe/observe.js';
+import type { Observation, Progress } from '../observe/observe.js';
 import { type Comparison, compareAg } from './compare.js';
 import { Evidence } from './context.js';
 import { judgeCopies } from './copies.js';
@@ -28,8 +28,11 @@ export interface Judgement {
 }
 
 /** Judges everything observed. Findings come in the order: verifiers' faults, runs by AG, inodes, counters. */
-export function judge(o: Observation): Judgement {
-  const comparisons = o.ags.map((look) => compareAg(look, o.table));
+export function judge(o: Observation, progress?: Progress): Judgement {
+  const comparisons = o.ags.map((look, agno) => {
+    progress?.({ phase: 'comparing', agno, done: agno, total: o.ags.length, unit: 'AGs' });
+    return compareAg(look, o.table);
+  });
   const runs = o.ags.flatMap((look, i) => runsOf(look, o.table, comparisons[i]));
   const evidence = new Evidence(o, runs);
   const paths = new Paths(o);

@@ -26,7 +26,7 @@ export interface Observation {
 
 /** Where an observation stands, for whoever waits. */
 export interface Stage {
-  readonly phase: 'inode btrees' | 'space btrees' | 'inodes';
+  readonly phase: 'inode btrees' | 'space btrees' | 'inodes' | 'comparing';
   /** The AG that is being read, where AGs are read one by one. */
   readonly agno?: number;
   readonly done: number;
@@ -62,23 +62,7 @@ function withChunksFound(first: Observation, progress: Progress | undefined): Ob
 /** One pass; `known` are the chunks of AGs whose inobt is not asked. */
 function observeOnce(volume: Volume, progress: Progress | undefined, known: KnownChunks): Observation {
   const o = begin(volume, 1, progress, known);
-  const { ags, table, inodes, log } = o;
-  const units = new Units(ags.length, table.chunks);
-  const scanner = new InodeScanner(volume, table, table.entries, inodes);
-  // Most inodes claim one run or none, most in their own AG.
-  for (const { claims, inodes: count } of ags) claims.reserve(claims.count + count);
-  let done = 0;
-  for (let index = 0; index < units.count; index++) {
-    const agno = units.agno(index);
-    if (agno === undefined) {
-      progress?.({ phase: 'inodes', done, total: table.slots, unit: 'inodes' });
-      units.scan(index, scanner);
-      done += units.inodes(index);
-    } else {
-      progress?.({ phase: 'space btrees', agno, done: agno, total: ags.length, unit: 'AGs' });
-      readSpaceTrees(volume, ags[agno], log.report);
-    }
-  }
+  for (const stage of oneByOne(o)) progress?.(stage);
   return o;
 }
 
@@ -94,29 +78,57 @@ export async function observeByThreads(
 ): Promise<Observation> {
   const workers = new Threads(volume, threads - 1);
   const o = begin(volume, workers.count + 1, progress, NO_CHUNKS);
+  if (workers.count === 0) {
+    for (const stage of oneByOne(o)) {
+      progress?.(stage);
+      await turn();
+    }
+    return withChunksFound(o, progress);
+  }
   const { ags, table, inodes, log } = o;
   const units = new Units(ags.length, table.chunks, stretch);
   const between = (): Promise<void> => {
-    progress?.({ phase: 'inodes', done: workers.done[0], total: table.slots, unit: 'inodes' });
-    return new Promise((resolve) => setImmediate(resolve));
+    progress?.(stageAt(units, table, workers.next[0], workers.done[0]));
+    return turn();
   };
   const own = (index: number): UnitResult => units.run(index, volume, table, table.entries);
   for (const result of await workers.run(units, table, own, between, stretch)) {
     if ('part' in result) inodes.append(result.part);
     else {
       const { agno, look } = result;
-      ags[agno].claims.append(look.claims);
-      ags[agno].treeBlocks.append(look.treeBlocks);
-      Object.assign(ags[agno], {
-        ...look,
-        claims: ags[agno].claims,
-        treeBlocks: ags[agno].treeBlocks,
-        trees: { ...ags[agno].trees, ...look.trees },
-      });
+      const { claims, treeBlocks, trees } = ags[agno];
+      claims.append(look.claims);
+      treeBlocks.append(look.treeBlocks);
+      Object.assign(ags[agno], { ...look, claims, treeBlocks, trees: { ...trees, ...look.trees } });
       log.append(result.log);
     }
   }
   return withChunksFound(o, progress);
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** All units by this thread, straight into the observation; yields what comes next. */
+function* oneByOne({ volume, ags, table, inodes, log }: Observation): Generator<Stage> {
+  const units = new Units(ags.length, table.chunks);
+  const scanner = new InodeScanner(volume, table, table.entries, inodes);
+  // Most inodes claim one run or none, most in their own AG.
+  for (const { claims, inodes: count } of ags) claims.reserve(claims.count + count);
+  let done = 0;
+  for (let index = 0; index < units.count; index++) {
+    yield stageAt(units, table, index, done);
+    const agno = units.agno(index);
+    if (agno === undefined) units.scan(index, scanner);
+    else readSpaceTrees(volume, ags[agno], log.report);
+    done += units.inodes(index);
+  }
+}
+
+/** Where things stand when unit `index` is the next, and `done` inodes are scanned. */
+function stageAt(units: Units, table: InodeTable, index: number, done: number): Stage {
+  const agno = units.agno(index);
+  if (agno !== undefined) return { phase: 'space btrees', agno, done: agno, total: units.ags, unit: 'AGs' };
+  return { phase: 'inodes', agno: units.agOf(index, table), done, total: table.slots, unit: 'inodes' };
 }
 
 /** Headers and inode btrees: what says where inodes are. */

@@ -28,14 +28,15 @@ export type SpaceLook = Pick<
 >;
 
 export class Units {
-  readonly #ags: number;
+  /** The first units: an AG's space btrees each. */
+  readonly ags: number;
   readonly #chunks: number;
   readonly #perStretch: number;
   #reader: ChunkReader | undefined;
   readonly count: number;
 
   constructor(agcount: number, chunks: number, stretch = STRETCH) {
-    this.#ags = agcount;
+    this.ags = agcount;
     this.#chunks = chunks;
     this.#perStretch = Math.max(Math.ceil(stretch / INODES_PER_CHUNK), Math.ceil(chunks / MAX_STRETCHES));
     this.count = agcount + Math.ceil(chunks / this.#perStretch);
@@ -43,20 +44,28 @@ export class Units {
 
   /** The AG whose space btrees unit `index` is; undefined for a stretch of inodes. */
   agno(index: number): number | undefined {
-    return index < this.#ags ? index : undefined;
+    return index < this.ags ? index : undefined;
   }
 
   /** The chunks of a stretch: [from, to). */
   chunks(index: number): { from: number; to: number } {
-    const from = (index - this.#ags) * this.#perStretch;
+    const from = (index - this.ags) * this.#perStretch;
     return { from, to: Math.min(from + this.#perStretch, this.#chunks) };
   }
 
   /** Inodes of unit `index`, for the progress. */
   inodes(index: number): number {
-    if (index < this.#ags) return 0;
+    if (index < this.ags) return 0;
     const { from, to } = this.chunks(index);
     return (to - from) * INODES_PER_CHUNK;
+  }
+
+  /** The AG in which the inodes of unit `index` begin. */
+  agOf(index: number, table: InodeTable): number {
+    const { from } = this.chunks(Math.min(index, this.count - 1));
+    let agno = 0;
+    while (agno + 1 < this.ags && table.firstChunk[agno + 1] <= from) agno++;
+    return agno;
   }
 
   /** Does unit `index`, with results of its own. Directory entries are counted in `entries`. */
