@@ -20,17 +20,19 @@ Example:
   xfsimg dedupe disk.img /vm --columns shared,path --no-header | sort -n | tail`,
     ),
   async run({ edit, note }, [paths], options: TableOptions) {
-    const [{ dedupeTree }, { DEDUPE }, { openTable }, { emitRow }, { showBytes }] = await Promise.all([
-      import('../edit/dedupetree.js'),
-      import('../dump/rows/dedupe.js'),
-      import('./render/table.js'),
-      import('../dump/table.js'),
-      import('../format/text.js'),
-    ]);
+    const [{ dedupeStarts, dedupeTree }, { DEDUPE }, { openTable }, { emitRow }, { showBytes }] =
+      await Promise.all([
+        import('../edit/dedupetree.js'),
+        import('../dump/rows/dedupe.js'),
+        import('./render/table.js'),
+        import('../dump/table.js'),
+        import('../format/text.js'),
+      ]);
+    const starts = dedupeStarts(edit, paths as string[]);
     const rows = await openTable(DEDUPE, options);
     const { blocksize } = edit.g;
     try {
-      const { freed, skipped } = dedupeTree(edit, paths as string[], (path, d) =>
+      const { freed, skipped } = dedupeTree(edit, starts, (path, d) =>
         emitRow(rows, DEDUPE, {
           bytes: d.blocks * blocksize,
           known: d.known * blocksize,

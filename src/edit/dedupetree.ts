@@ -4,7 +4,7 @@ import { DIFLAG } from '../format/dinode.js';
 import { type Deduped, Deduper } from './dedupe.js';
 import { type Edit, type Path, pathBytes } from './edit.js';
 import { requireReflink } from './share.js';
-import { walk } from './walk.js';
+import { type Found, walk } from './walk.js';
 
 /** Free blocks of the filesystem, by the AG headers. */
 function freeBlocks(edit: Edit): number {
@@ -16,17 +16,21 @@ function freeBlocks(edit: Edit): number {
   return free;
 }
 
+/** The files and directories to look at. Throws PathError, UnsupportedError: nothing was changed then. */
+export function dedupeStarts(edit: Edit, paths: readonly Path[]): Found[] {
+  requireReflink(edit);
+  return paths.map((path) => ({ inode: edit.resolve(path), path: pathBytes(path) }));
+}
+
 /**
  * Shares equal blocks of regular files; each is told to `done`. Returns the blocks freed, and the files left
- * out because their flags forbid changes. Throws PathError before anything is changed, NoSpaceError.
+ * out because their flags forbid changes. Throws NoSpaceError.
  */
 export function dedupeTree(
   edit: Edit,
-  paths: readonly Path[],
+  starts: readonly Found[],
   done: (path: Uint8Array, what: Deduped) => void,
 ): { readonly freed: number; readonly skipped: number } {
-  requireReflink(edit);
-  const starts = paths.map((path) => ({ inode: edit.resolve(path), path: pathBytes(path) }));
   const before = freeBlocks(edit);
   const deduper = new Deduper(edit);
   let skipped = 0;

@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { clone, clonePart } from '../../src/edit/clone.js';
-import { dedupeTree } from '../../src/edit/dedupetree.js';
+import { dedupeStarts, dedupeTree } from '../../src/edit/dedupetree.js';
 import { type Edit, openEdit } from '../../src/edit/edit.js';
 import { createFilled } from '../../src/edit/hidden.js';
 import type { CowProtocol } from '../../src/edit/hold.js';
@@ -90,7 +90,7 @@ export const CUT_EDITS: Record<string, CutEdit> = {
   'clone a tree': { run: (edit) => clone(edit, '/dir', '/copy'), parts: true, reflink: true },
   dedupe: {
     run: (edit) => {
-      dedupeTree(edit, ['/plain', '/dir'], () => {});
+      dedupeTree(edit, dedupeStarts(edit, ['/plain', '/dir']), () => {});
     },
     parts: true,
     reflink: true,

@@ -237,3 +237,76 @@ test('dedupe shares what is equal and says what that saved', needs, () => {
   xfsRepairClean(image);
   withMount(image, (root) => assertSameTrees(describeTree(root), contents), { options: 'ro' });
 });
+
+test('what cannot be done is refused in one line, and the image is as it was', needs, () => {
+  const image = mkfs(join(tmpdir(), 'image'), SMALL);
+  const plain = mkfs(join(tmpdir(), 'plain'), { ...SMALL, args: ['-m', 'reflink=0'] });
+  for (const path of [image, plain])
+    withMount(path, (root) => {
+      mkdirSync(join(root, 'dir'));
+      writeFileSync(join(root, 'a'), pattern(1, 50_000));
+      run('mkfifo', [join(root, 'fifo')]);
+      writeFileSync(join(root, 'fixed'), 'x');
+      run('xfs_io', ['-c', 'chattr +i', join(root, 'fixed')]);
+      writeFileSync(join(root, 'log'), 'x');
+      run('xfs_io', ['-c', 'chattr +a', join(root, 'log')]);
+    });
+  const hashes = { image: sha256(image), plain: sha256(plain) };
+  const no = (status: number, line: RegExp, args: string[], input = 'data'): void => {
+    const ran = xfsimg(args, { input });
+    assert.equal(ran.status, status, `${args.join(' ')}: ${ran.stderr}`);
+    assert.match(ran.stderr, line);
+    assert.match(ran.stderr, /^xfsimg: [^\n]+\n$/);
+    assert.equal(ran.stdout, '');
+  };
+  no(1, /\/none: no such file/, ['write', image, '/none']);
+  no(1, /\/dir: is a directory/, ['write', image, '/dir']);
+  no(1, /\/fifo: not a regular file/, ['truncate', image, '/fifo', '0']);
+  no(1, /\/none\/: no such file/, ['write', image, '/none/x', '--create']);
+  no(1, /\/fixed: the file is immutable/, ['punch', image, '/fixed', '0', '1']);
+  no(1, /\/log: the file is immutable or append-only/, ['write', image, '/log']);
+  no(1, /at most 9223372036854775807 bytes/, ['write', image, '/a', '--at', '0x7fffffffffffffff']);
+  no(64, /below 2\^63/, ['truncate', image, '/a', '8e']);
+  no(64, /--at/, ['write', image, '/a', '--at', 'there']);
+  no(64, /cannot be used with option/, ['write', image, '/a', '--at', '1', '--append']);
+  no(64, /efi, refcountbt/, ['write', image, '/a', '--cow', 'magic']);
+  no(1, /nowhere: cannot open/, ['write', image, '/a', '--from', join(tmpdir(), 'nowhere')]);
+  no(2, /without the reflink feature/, ['clone', plain, '/a', '/b']);
+  no(2, /without the reflink feature/, ['dedupe', plain, '/']);
+  no(2, /without the reflink feature/, ['write', plain, '/a', '--cow', 'refcountbt']);
+  no(1, /\/none: no such file/, ['dedupe', image, '/a', '/none']);
+  no(1, /no space left/, ['write', image, '/a', '--at', '8k'], 'x'.repeat(40 << 20));
+  assert.deepEqual({ image: sha256(image), plain: sha256(plain) }, hashes);
+  assert.equal(xfsimg(['write', image, '/log', '--append'], { input: 'y' }).status, 0);
+});
+
+test('a full image: overwrites are refused whole, in place they go', needs, () => {
+  const image = mkfs(join(tmpdir(), 'image'), SMALL);
+  withMount(image, (root) => {
+    writeFileSync(join(root, 'a'), pattern(1, 1 << 20));
+    run('cp', ['--reflink=always', join(root, 'a'), join(root, 'b')]);
+    run('dd', ['if=/dev/zero', `of=${join(root, 'fill')}`, 'bs=1M'], { status: 'any' });
+    writeFileSync(join(root, 'own'), '');
+  });
+  // The last blocks a file can have.
+  for (let size = 4 << 20; size >= 1024; size >>= 1)
+    xfsimg(['write', image, '/own', '--append'], { input: Buffer.alloc(size, 1) });
+  const before = sha256(image);
+  const data = pattern(2, 1 << 20);
+  const refused = xfsimg(['write', image, '/b'], { input: data });
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /no space left in the image: .*--in-place/);
+  const shared = xfsimg(['write', image, '/b', '--in-place'], { input: data });
+  assert.equal(shared.status, 1);
+  assert.equal(sha256(image), before);
+  done(['write', image, '/fill', '--in-place', '--at', '100'], data);
+  xfsRepairClean(image);
+  withMount(image, (root) => {
+    assert.ok(readFileSync(join(root, 'b')).equals(pattern(1, 1 << 20)));
+    assert.ok(
+      readFileSync(join(root, 'fill'))
+        .subarray(100, 100 + data.length)
+        .equals(data),
+    );
+  });
+});
