@@ -102,11 +102,13 @@ export class Evidence implements Context {
     // The same place of the same file, in its other fork: the record is wrong in a bit.
     if (run.claims.some((c) => c.slot === slot && c.offset === rmap.offset && (c.info ^ rmap.info) & FORK))
       return false;
-    // The same file's blocks at another offset: its size tells which of the two can be.
+    // The same file's blocks at another offset: another record for that offset, or its size, tells which of the
+    // two can be.
     const same = run.claims.find(
       (c) => c.slot === slot && ((c.info ^ rmap.info) & FORK) === 0 && !c.confirmed,
     );
-    if (same !== undefined) return this.#isPastEnd(slot, same.offset) && !this.#isPastEnd(slot, rmap.offset);
+    if (same !== undefined && !this.isMappedElsewhere(run, same))
+      return this.#isPastEnd(slot, same.offset) && !this.#isPastEnd(slot, rmap.offset);
     // The offset must not be mapped by something the rmap btree confirms.
     for (const at of [rmap.offset, rmap.offset + run.blocks - 1]) {
       const there = covering(this.#claims.get(rmap.owner), at, rmap.info);

@@ -166,8 +166,16 @@ function judgeSingle(run: Run, context: Context, draft: Draft): void {
   const { trust } = run;
   if (claim.confirmed) return;
   if (!isData(claim)) {
-    if (trust.rmap && run.rmaps.some((r) => context.isLostMapping(run, r)) && !context.stands(run, claim)) {
+    const lost = trust.rmap && run.rmaps.some((r) => context.isLostMapping(run, r));
+    const inFork = claim.slot >= 0 && (claim.info & CLAIM.BMBT) === 0;
+    if (trust.rmap && inFork && context.isMappedElsewhere(run, claim)) {
       draft.code = 'mapping.wrong';
+      draft.claims[0] = 'corrupt';
+    } else if (lost && !context.stands(run, claim)) {
+      draft.code = 'mapping.wrong';
+      draft.claims[0] = 'corrupt';
+    } else if (inFork && trust.free && run.freeByStart && run.freeBySize && !context.stands(run, claim)) {
+      draft.code = 'mapping.free';
       draft.claims[0] = 'corrupt';
     }
     return;

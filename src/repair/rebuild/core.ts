@@ -27,6 +27,7 @@ import { Inode } from '../../volume/inode.js';
 import type { Volume } from '../../volume/volume.js';
 import {
   attrGuess,
+  bmbtChild,
   dataGuess,
   FIT,
   type ForkBytes,
@@ -115,6 +116,7 @@ export function mendCore(
   if ((mode & S_IFMT) !== type) v.setUint16(AT.mode, type | (guessedType ? safeMode(type) : mode & 0o7777));
   setFlags2(g, v, best?.nrext64);
   if (best !== undefined) settle(volume, ino, v, best);
+  else if (known) plausibleForks(volume, v, type);
   else emptyForks(g, bytes, v, type, hints);
   setSize(volume, v, type, g.inodesize, hints);
   setLinks(g, v, ino, known);
@@ -165,6 +167,35 @@ function settle(volume: Volume, ino: number, v: DataView, s: Supposition): void 
     return n;
   };
   setCounts(v, counted('data', s.data), counted('attr', s.attr));
+}
+
+/** Nothing fits, and the inode is known all the same: its forks stay, within what they have room for. */
+function plausibleForks(volume: Volume, v: DataView, type: number): void {
+  const { inodesize } = volume.g;
+  if (v.getUint8(AT.forkoff) * 8 >= inodesize - DINODE_SIZE) v.setUint8(AT.forkoff, 0);
+  const forkoff = v.getUint8(AT.forkoff);
+  const nrext64 = dinodeIsNrext64(v, 0);
+  const counts = (['data', 'attr'] as const).map((fork) => {
+    const data = fork === 'data';
+    const bytes = forkBytes(v, fork, forkoff, DINODE_SIZE, inodesize);
+    const count = storedCount(v, data, nrext64);
+    const inline = Math.floor(bytes.size / EXTENT_SIZE);
+    const extents = leadingExtents(volume, bytes).length;
+    let format = data ? v.getUint8(AT.format) : v.getInt8(AT.aformat);
+    const isDevice = data && (DEVICE_TYPES as readonly number[]).includes(type);
+    if (isDevice) format = FORK_FORMAT.DEV;
+    else if (bytes.size === 0 || format < FORK_FORMAT.LOCAL || format > FORK_FORMAT.BTREE)
+      format = FORK_FORMAT.EXTENTS;
+    else if (format === FORK_FORMAT.BTREE && bmbtChild(volume, bytes) === undefined)
+      format = FORK_FORMAT.EXTENTS;
+    else if (data && type === S_IF.REG && format === FORK_FORMAT.LOCAL) format = FORK_FORMAT.EXTENTS;
+    if (data) v.setUint8(AT.format, format);
+    else v.setInt8(AT.aformat, format);
+    if (format === FORK_FORMAT.BTREE) return count > inline ? count : inline + 1;
+    if (format !== FORK_FORMAT.EXTENTS) return 0;
+    return count <= inline ? count : extents;
+  });
+  setCounts(v, counts[0], counts[1]);
 }
 
 /** Nothing fits: forks without extents, to be filled from the rmap btree where there is one. */
@@ -293,8 +324,10 @@ function bestData(
     if (best === undefined || guess.fit - cost * 2 > best.guess.fit - best.cost * 2)
       best = { guess, type, cost };
   };
-  const types = hints.system ? [S_IF.REG] : [...DATA_TYPES, ...DEVICE_TYPES];
   const named = typeOfFtype(hints.ftype);
+  const all = hints.system ? [S_IF.REG] : [...DATA_TYPES, ...DEVICE_TYPES];
+  // Where the names and the inode agree there is nothing to suppose.
+  const types = named !== 0 && named === storedType ? [named] : all;
   const sums = leadingExtents(volume, bytes);
   const nblocks = getU64(v, AT.nblocks);
   for (const type of types) {

@@ -191,31 +191,37 @@ class BlockSalvage {
     const free = freeSpaceBlock(g);
     this.#each(leaves, free, (v) => this.#index(v));
     this.#each(0, leaves, (v, at) => {
-      if (this.#isData(v, at)) this.#data(v, at);
+      const { sure, likely } = this.#isData(v, at);
+      // A block that is not where it should be in the fork is known by its own address.
+      if (at % this.#blocks.fsbs === 0 ? likely : sure) {
+        this.#data(v, at);
+        return true;
+      }
+      return false;
     });
   }
 
-  /** Every directory block whose first file block lies in [from, to). */
-  #each(from: number, to: number, fn: (v: DataView, at: number) => void): void {
+  /** Every directory block that may begin in [from, to); `fn` says whether it was one. */
+  #each(from: number, to: number, fn: (v: DataView, at: number) => boolean): void {
     const { extents, fsbs } = this.#blocks;
     let next = from;
     for (let i = 0; i < extents.count; i++) {
       const end = Math.min(to, extents.offset[i] + extents.blocks[i]);
-      let at = Math.max(next, Math.ceil(extents.offset[i] / fsbs) * fsbs);
-      for (; at < end; at += fsbs) {
+      for (let at = Math.max(next, extents.offset[i]); at < end; at = next) {
         const v = this.#blocks.read(at);
-        if (v !== undefined) fn(v, at);
+        next = at + (v !== undefined && fn(v, at) ? fsbs : 1);
       }
-      next = Math.max(next, at);
     }
   }
 
-  #index(v: DataView): void {
+  #index(v: DataView): boolean {
     const magic = v.getUint16(DA_AT.magic);
-    if (magic !== XFS_DIR3_LEAF1_MAGIC && magic !== XFS_DIR3_LEAFN_MAGIC && !this.#owned(v, DA_AT)) return;
+    if (magic !== XFS_DIR3_LEAF1_MAGIC && magic !== XFS_DIR3_LEAFN_MAGIC && !this.#owned(v, DA_AT))
+      return false;
     const room = Math.floor((v.byteLength - DIR3_LEAF_HDR.size - LEAF_TAIL.size) / LEAF_ENTRY.size);
     const count = Math.min(v.getUint16(DIR3_LEAF_HDR.at.count), room);
     this.#hashesAt(v, DIR3_LEAF_HDR.size, count);
+    return true;
   }
 
   #hashesAt(v: DataView, from: number, count: number): void {
@@ -230,7 +236,7 @@ class BlockSalvage {
   }
 
   /** Of a data block's five signs two may be damaged: its entries carry signs of their own. */
-  #isData(v: DataView, at: number): boolean {
+  #isData(v: DataView, at: number): { sure: boolean; likely: boolean } {
     const { g } = this.#volume;
     const A = DIR3_BLK_HDR.at;
     const place = this.#blocks.place(at);
@@ -242,7 +248,8 @@ class BlockSalvage {
       getU64(v, A.owner) === this.#ino,
       place !== undefined && getU64(v, A.bno) === blockOffset(g, place.agno, place.agbno) / 512,
     ];
-    return signs.filter((s) => s).length >= 3;
+    const hold = signs.filter((s) => s).length;
+    return { sure: hold >= 4 && signs[4], likely: hold >= 3 };
   }
 
   #data(v: DataView, fileBlock: number): void {

@@ -77,7 +77,7 @@ function ownBlock(volume: Volume, ino: number, fsblock: number): string | undefi
 }
 
 /** The first block of the tree below a root inside the inode; undefined where the root cannot be one. */
-function bmbtChild(volume: Volume, { view, at, size }: ForkBytes): number | undefined {
+export function bmbtChild(volume: Volume, { view, at, size }: ForkBytes): number | undefined {
   if (size < BMDR_BLOCK.size + 16) return undefined;
   const level = view.getUint16(at + BMDR_BLOCK.at.level);
   const numrecs = view.getUint16(at + BMDR_BLOCK.at.numrecs);

@@ -5,7 +5,7 @@ import { DIFLAG2, DINODE, DINODE64, dinodeIsNrext64, FORK_FORMAT } from '../../f
 import { FTYPE } from '../../format/dir.js';
 import { agnoOfIno, fsblockOf, fsblockOffset, inodeOffset } from '../../format/geometry.js';
 import { setU64 } from '../../format/structure.js';
-import { type ForkName, walkExtents } from '../../volume/fork.js';
+import { type ForkName, forkFormat, walkExtents } from '../../volume/fork.js';
 import { readInode } from '../../volume/inode.js';
 import { bytesOf, type Volume } from '../../volume/volume.js';
 import type { Finding } from '../finding.js';
@@ -13,6 +13,7 @@ import type { Judgement } from '../judge/judge.js';
 import { CLAIM } from '../observe/columns.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
+import { salvageBmbt } from './bmbt.js';
 import type { LostFound } from './lostfound.js';
 import { forkHolds } from './newfork.js';
 import type { FreeSpace } from './space.js';
@@ -225,18 +226,15 @@ function changedFork(volume: Volume, ino: number, fork: ForkName, edit: Edit): E
   const drops = edit.drop[fork];
   const inode = readInode(volume, ino, { verify: false });
   const mayBeUnwritten = fork === 'data' && inode.isRegular;
-  walkExtents(
-    volume,
-    inode,
-    fork,
-    (offset, fsblock, blocks, flag) => {
-      const unwritten = flag && mayBeUnwritten;
-      let pieces: Piece[] = [{ offset, fsblock, blocks, unwritten }];
-      for (const d of drops) pieces = pieces.flatMap((p) => without(p, d.offset, d.blocks));
-      kept.push(...pieces);
-    },
-    () => {},
-  );
+  const keep = (offset: number, fsblock: number, blocks: number, flag: boolean): void => {
+    const unwritten = flag && mayBeUnwritten;
+    let pieces: Piece[] = [{ offset, fsblock, blocks, unwritten }];
+    for (const d of drops) pieces = pieces.flatMap((p) => without(p, d.offset, d.blocks));
+    kept.push(...pieces);
+  };
+  if (forkFormat(inode, fork) === FORK_FORMAT.BTREE && edit.rewrite.has(fork))
+    for (const e of salvageBmbt(volume, inode, fork)) keep(e.offset, e.fsblock, e.blocks, e.unwritten);
+  else walkExtents(volume, inode, fork, keep, () => {});
   // What the file maps and keeps goes before what was lost: a range is never mapped twice.
   const restored: Piece[] = [];
   for (const r of edit.restore[fork]) {
