@@ -121,14 +121,17 @@ function* rebuild(
       continue;
     }
     const edits = new InodeEdits(observation, judgement, options.onDuplicate);
-    const contents = new ContentEdits(observation, edits.size === 0 ? state.findings : []);
-    const dirs = new DirEdits(observation, edits.size + contents.size === 0 ? state.findings : []);
+    // Mappings that come and go are not to keep for ever what hangs on them from being written anew.
+    const settled = edits.size === 0 || round >= MAX_ROUNDS / 2;
+    const contents = new ContentEdits(observation, settled ? state.findings : []);
+    const dirs = new DirEdits(observation, settled && contents.size === 0 ? state.findings : []);
+    const anew = contents.size + dirs.size > 0;
     if (contents.size > 0) contents.apply(volume, space, mends);
     else if (dirs.size > 0) dirs.apply(volume, space, lostFound);
     else if (edits.size === 0) edits.addLinks(state.findings);
-    if (dirs.size + contents.size + edits.size === 0) break;
-    if (edits.size > 0) edits.apply(volume, space, lostFound);
-    if (edits.copies || dirs.size + contents.size > 0) {
+    if (!anew && edits.size === 0) break;
+    if (edits.size > 0 && !anew) edits.apply(volume, space, lostFound);
+    if (edits.copies || anew) {
       // The trees must know of it before anything is judged again: new blocks would look like mappings of free
       // space, and rmap records of the old ones like mappings that were lost.
       const agnos = new Set([

@@ -32,7 +32,7 @@ import {
   XFS_DIR3_LEAF1_MAGIC,
   XFS_DIR3_LEAFN_MAGIC,
 } from '../../format/dir.js';
-import { blockOffset } from '../../format/geometry.js';
+import { blockOffset, type Geometry, isInoInRange } from '../../format/geometry.js';
 import { getU64 } from '../../format/structure.js';
 import { ForkBlocks } from '../../volume/forkblocks.js';
 import { type Inode, readInode } from '../../volume/inode.js';
@@ -75,10 +75,11 @@ function shortEntry(
   at: number,
   end: number,
   i8: boolean,
-  ftype: boolean,
+  g: Geometry,
   after: number,
 ): ShortEntry | undefined {
   if (at + SF_ENTRY.size >= end) return undefined;
+  const { ftype } = g.features;
   const namelen = fork[at];
   const next = at + sfEntrySize(namelen, i8, ftype);
   const offset = v.getUint16(at + SF_ENTRY.at.offset);
@@ -86,8 +87,9 @@ function shortEntry(
   const from = at + SF_ENTRY.size;
   const name = fork.subarray(from, from + namelen);
   const type = ftype ? fork[from + namelen] : 0;
-  if (!isLegal(name) || type >= FTYPE_MAX) return undefined;
-  return { name, ino: sfIno(v, next - sfInoSize(i8), i8), ftype: type, offset, next };
+  const ino = sfIno(v, next - sfInoSize(i8), i8);
+  if (!isLegal(name) || type >= FTYPE_MAX || !isInoInRange(g, ino)) return undefined;
+  return { name, ino, ftype: type, offset, next };
 }
 
 /** Entries that follow each other from `at`, their offsets ascending. */
@@ -97,13 +99,13 @@ function shortChain(
   at: number,
   end: number,
   i8: boolean,
-  ftype: boolean,
+  g: Geometry,
 ): { entries: ShortEntry[]; end: number } {
   const entries: ShortEntry[] = [];
   let next = at;
   let after = 0;
   while (next < end) {
-    const entry = shortEntry(fork, v, next, end, i8, ftype, after);
+    const entry = shortEntry(fork, v, next, end, i8, g, after);
     if (entry === undefined) break;
     entries.push(entry);
     after = entry.offset;
@@ -113,7 +115,6 @@ function shortChain(
 }
 
 function salvageShortForm(volume: Volume, inode: Inode, visit: NameVisitor): void {
-  const { ftype } = volume.g.features;
   const room = Math.min(inode.dataSize, inode.inodesize - DINODE_SIZE);
   const from = inode.view.byteOffset + inode.dataAt;
   const whole = new Uint8Array(inode.view.buffer as ArrayBuffer, from, room);
@@ -124,7 +125,7 @@ function salvageShortForm(volume: Volume, inode: Inode, visit: NameVisitor): voi
   // Both the size and the count may be wrong, and whether inode numbers take four bytes or eight.
   for (const i8 of v.getUint8(1) === 0 ? [false, true] : [true, false])
     for (const end of new Set([sized, room])) {
-      const got = shortNames(whole, v, count, end, i8, ftype);
+      const got = shortNames(whole, v, count, end, i8, volume.g);
       const score = got.whole ? 1000 + got.names.length : got.names.length;
       if (best === undefined || score > best.score) best = { got: got.names, score };
     }
@@ -137,14 +138,15 @@ function shortNames(
   count: number,
   end: number,
   i8: boolean,
-  ftype: boolean,
+  g: Geometry,
 ): { names: [Uint8Array, number, number][]; whole: boolean } {
+  const { ftype } = g.features;
   const first = sfHdrSize(i8);
   const names: [Uint8Array, number, number][] = [];
   const takeAll = (entries: readonly ShortEntry[]): void => {
     for (const e of entries) names.push([e.name, e.ino, e.ftype]);
   };
-  const head = shortChain(fork, v, first, end, i8, ftype);
+  const head = shortChain(fork, v, first, end, i8, g);
   takeAll(head.entries);
   if (head.end === end) return { names, whole: true };
   // By count alone: what stands behind the last entry need not be zero.
@@ -154,7 +156,7 @@ function shortNames(
   }
   const fixed = sfEntrySize(0, i8, ftype);
   for (let at = head.end + fixed + 1; at <= end; at++) {
-    const rest = shortChain(fork, v, at, end, i8, ftype);
+    const rest = shortChain(fork, v, at, end, i8, g);
     if (rest.end !== end) continue;
     const from = head.end + SF_ENTRY.size;
     const to = at - fixed + SF_ENTRY.size;

@@ -2,7 +2,7 @@
 import { buildFork, ExtentColumns } from '../../build/fork.js';
 import { sealCrc } from '../../format/checksum.js';
 import { DIFLAG2, DINODE, DINODE64, dinodeIsNrext64, FORK_FORMAT } from '../../format/dinode.js';
-import { FTYPE } from '../../format/dir.js';
+import { FTYPE, leafSpaceBlock } from '../../format/dir.js';
 import { agnoOfIno, fsblockOf, fsblockOffset, inodeOffset } from '../../format/geometry.js';
 import { setU64 } from '../../format/structure.js';
 import { type ForkName, forkFormat, walkExtents } from '../../volume/fork.js';
@@ -10,6 +10,7 @@ import { readInode } from '../../volume/inode.js';
 import { bytesOf, type Volume } from '../../volume/volume.js';
 import type { Finding } from '../finding.js';
 import type { Judgement } from '../judge/judge.js';
+import { standingOn } from '../judge/standing.js';
 import { CLAIM } from '../observe/columns.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
@@ -30,6 +31,8 @@ interface Edit {
   /** Ranges of file blocks to unmap, where they map these fsblocks. */
   readonly drop: Record<ForkName, Piece[]>;
   readonly restore: Record<ForkName, Piece[]>;
+  /** Blocks of directories and attributes that nobody maps and that say whose they are, as fsblocks. */
+  readonly strays: Record<ForkName, number[]>;
   reflink?: boolean;
   nlink?: number;
   /** A fork has to be written again though nothing is dropped: an extent in it cannot be true. */
@@ -90,6 +93,12 @@ export class InodeEdits {
         if (verdict.refcount >= 2) this.#of(r.owner).reflink = true;
       }
     }
+    if (!o.volume.g.features.rmapbt)
+      for (const s of strays(o, judgement)) {
+        const edit = this.#of(s.ino);
+        edit.rewrite.add(s.fork);
+        edit.strays[s.fork].push(s.fsblock);
+      }
     for (const f of judgement.findings) {
       if (f.ino === undefined) continue;
       if (f.code === 'data-fork.value') this.#of(f.ino).rewrite.add('data');
@@ -117,6 +126,7 @@ export class InodeEdits {
       edit = {
         drop: { data: [], attr: [] },
         restore: { data: [], attr: [] },
+        strays: { data: [], attr: [] },
         rewrite: new Set(),
         count: false,
       };
@@ -220,6 +230,37 @@ function applyEdit(volume: Volume, space: FreeSpace, ino: number, edit: Edit): v
   volume.source.write(inodeOffset(g, ino), bytes);
 }
 
+/** Blocks read for what they say of themselves. */
+const MAX_STRAYS = 100_000;
+
+/** Blocks nobody claims that verify as an inode's directory or attribute blocks. */
+function strays(o: Observation, judgement: Judgement): { ino: number; fork: ForkName; fsblock: number }[] {
+  const { volume, table } = o;
+  const { g } = volume;
+  const out: { ino: number; fork: ForkName; fsblock: number }[] = [];
+  let read = 0;
+  for (const { run } of judgement.runs) {
+    if (run.claims.length > 0 || run.freeByStart || run.freeBySize || !run.trust.free) continue;
+    for (let b = 0; b < run.blocks && read < MAX_STRAYS; b++, read++) {
+      const standing = standingOn(volume, run.agno, run.start + b);
+      const slot = standing?.owner === undefined ? -1 : table.slot(standing.owner);
+      if (standing?.owner === undefined || slot < 0 || (table.flags[slot] & SLOT.USED) === 0) continue;
+      const ofDir = standing.what === 'dir' && table.type[slot] === FTYPE.DIR;
+      if (!ofDir && standing.what !== 'attr') continue;
+      // A directory block can be several blocks long.
+      const blocks = ofDir ? Math.min(g.dirblkfsbs, run.blocks - b) : 1;
+      for (let i = 0; i < blocks; i++)
+        out.push({
+          ino: standing.owner,
+          fork: ofDir ? 'data' : 'attr',
+          fsblock: fsblockOf(g, run.agno, run.start + b + i),
+        });
+      b += blocks - 1;
+    }
+  }
+  return out;
+}
+
 /** A fork's extents with the dropped ranges out and the restored ones in, in file order. */
 function changedFork(volume: Volume, ino: number, fork: ForkName, edit: Edit): ExtentColumns {
   const kept: Piece[] = [];
@@ -242,6 +283,15 @@ function changedFork(volume: Volume, ino: number, fork: ForkName, edit: Edit): E
     for (const k of [...kept, ...restored]) pieces = pieces.flatMap((p) => without(p, k.offset, k.blocks));
     restored.push(...pieces);
   }
+  // Where a block of its own was in the fork is not told: behind all others it is as good.
+  let end = 0;
+  const { g } = volume;
+  const limit = inode.isDir && fork === 'data' ? leafSpaceBlock(g) : Number.POSITIVE_INFINITY;
+  for (const k of [...kept, ...restored]) if (k.offset < limit) end = Math.max(end, k.offset + k.blocks);
+  const step = limit === Number.POSITIVE_INFINITY ? 1 : g.dirblkfsbs;
+  end = Math.ceil(end / step) * step;
+  for (const fsblock of edit.strays[fork])
+    restored.push({ offset: end++, fsblock, blocks: 1, unwritten: false });
   const list = new ExtentColumns();
   for (const p of [...kept, ...restored].sort((a, b) => a.offset - b.offset))
     list.add(p.offset, p.fsblock, p.blocks, p.unwritten);
