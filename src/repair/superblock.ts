@@ -219,6 +219,42 @@ function elect(source: Source, candidates: readonly Candidate[]): Candidate | un
   return best?.c;
 }
 
+/**
+ * A superblock pieced together where none verifies: each field as most of the sectors have it that bear the magic
+ * where the primary one, or another of them, says that copies stand. It must fit the AG headers.
+ */
+function pieced(source: Source, raw: Uint8Array): Candidate | undefined {
+  const v = viewOf(raw);
+  const step = v.getUint32(AT.agblocks) * v.getUint32(AT.blocksize);
+  if (step < 2 ** 20 || step > source.size) return undefined;
+  const sectors: Uint8Array[] = [];
+  for (let agno = 0, offset = 0; agno < SAMPLE && offset + 512 <= source.size; agno++, offset += step) {
+    const sector = readAt(source, offset, 512);
+    if (sector !== undefined && viewOf(sector).getUint32(0) === XFS_SB_MAGIC) sectors.push(sector);
+  }
+  if (sectors.length < 2) return undefined;
+  const sector = raw.slice(0, 512);
+  for (const name of [...VOTED, ...FOLLOWED]) {
+    const votes = new Map<string, number>();
+    for (const s of sectors) votes.set(fieldText(s, name), (votes.get(fieldText(s, name)) ?? 0) + 1);
+    const [[most]] = [...votes].sort((a, b) => b[1] - a[1]);
+    const winner = sectors.find((s) => fieldText(s, name) === most)!;
+    sector.set(winner.subarray(AT[name], AT[name] + SIZE.get(name)!), AT[name]);
+  }
+  const sectsize = viewOf(sector).getUint16(AT.sectsize);
+  if (sectsize < 512 || sectsize > raw.length) return undefined;
+  const whole = new Uint8Array(sectsize);
+  whole.set(sector.subarray(0, SUPERBLOCK.size));
+  tidy(whole, sectors.at(-1)!);
+  let ok = unsupportedFeatures(whole).length === 0;
+  verifySuperblock(whole, { agno: 0 }, () => {
+    ok = false;
+  });
+  const { dblocks, blocksize } = geometryOf(whole);
+  if (!ok || dblocks * blocksize > source.size || fit(source, whole) < 0.5) return undefined;
+  return { sector: whole, primary: false, key: '' };
+}
+
 export interface FoundSuperblock {
   /** The sector as it should be. */
   readonly sector: Uint8Array;
@@ -237,7 +273,7 @@ export function findSuperblock(source: Source): FoundSuperblock | undefined {
     const first = search(source, viewOf(raw));
     if (first !== undefined) candidates.push(...copiesBy(source, first.sector));
   }
-  const elected = elect(source, candidates);
+  const elected = elect(source, candidates) ?? pieced(source, raw);
   if (elected === undefined) return undefined;
   const copies = candidates.filter((c) => !c.primary && c.key === elected.key).map((c) => c.sector);
   const findings: Finding[] = [];

@@ -1,4 +1,15 @@
-import { closeSync, constants, copyFileSync, mkdirSync, openSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { openSource } from '../../src/image/open.js';
 import { examine } from '../../src/repair/examine.js';
@@ -16,6 +27,8 @@ import { bmapAll, btdump, type Extent, print } from '../support/xfsdb.js';
  *   /a, /b, /c       5 blocks shared by three
  *   /flagged         12 blocks of its own and the flag on (it shares 3 more with /lender)
  *   /dir             a directory in block form
+ *   /attr            a block of its own and an attribute fork in a leaf block
+ *   /many            80 extents of a block each, in btree format
  */
 export interface Base {
   readonly image: string;
@@ -23,6 +36,11 @@ export interface Base {
   readonly extents: Map<string, Extent[]>;
   /** Under which names a file's bytes were written: its own, and of files it took blocks from. */
   readonly writtenAs: Map<string, string[]>;
+  /** The block of /attr's attribute fork. */
+  readonly attrBlock: number;
+  readonly agblocks: number;
+  /** A block of AG 0's free list. */
+  readonly listed: number;
   /** First block of the log, as fsblock. */
   readonly logstart: number;
   /** Starts of AG 0's rmap records, in order; none without the feature. */
@@ -39,6 +57,7 @@ const FILES: readonly (readonly [string, number])[] = [
   ['flagged', 12],
   ['between', 2],
   ['lender', 3],
+  ['attr', 1],
 ];
 const CLONES: readonly (readonly [string, string])[] = [
   ['base', 'clone'],
@@ -64,18 +83,67 @@ export function makeBase(rmapbt: boolean): Base {
     run('xfs_io', [], { input: script });
     mkdirSync(join(root, 'dir'));
     for (let i = 0; i < 40; i++) closeSync(openSync(join(root, 'dir', `a-name-of-some-length-${i}`), 'w'));
-    for (const name of [...FILES.map(([n]) => n), ...CLONES.map(([, n]) => n), 'dir'])
+    makeMany(root);
+    const value = 'v'.repeat(2000);
+    run('setfattr', ['-n', 'user.big', '-v', value, join(root, 'attr')]);
+    for (const name of [...FILES.map(([n]) => n), ...CLONES.map(([, n]) => n), 'dir', 'many'])
       ino.set(name, statSync(join(root, name)).ino);
   });
   const byIno = bmapAll(image, [...ino.values()]);
   const extents = new Map([...ino].map(([name, n]) => [name, byIno.get(n)!]));
-  const logstart = Number(print(image, ['sb 0', 'p logstart']).get('logstart'));
+  const number = (where: string, field: string): number =>
+    Number(print(image, [where, `p ${field}`]).get(field));
+  const logstart = number('sb 0', 'logstart');
+  const agblocks = number('sb 0', 'agblocks');
+  const listed = number('agfl 0', `bno[${number('agf 0', 'flfirst')}]`);
+  const bmx = print(image, [`inode ${ino.get('attr')}`, 'p a.bmx[0]']).get('a.bmx[0]') ?? '';
+  const attrBlock = Number(/\[\d+,(\d+),/.exec(bmx.replace(/^.*?\] /, ''))?.[1]);
   const rmapStarts = rmapbt ? btdump(image, 'rmapbt', 0).rows.map((row) => Number(row[0])) : [];
   const writtenAs = new Map([...ino.keys()].map((name) => [name, [name]]));
   for (const [from, to] of CLONES) writtenAs.set(to, [from]);
   writtenAs.set('flagged', ['flagged', 'lender']);
-  return { image, ino, extents, writtenAs, logstart, rmapStarts };
+  return { image, ino, extents, writtenAs, attrBlock, agblocks, listed, logstart, rmapStarts };
 }
+
+/** Blocks of two files allocated in turn: no two neighbours of one file lie side by side. */
+function makeMany(root: string): void {
+  const block = 4096;
+  const lines = ['open -f -d many', 'open -f -d between-many'];
+  writeFileSync(join(root, 'source'), Buffer.alloc(block, '|many'));
+  for (let i = 0; i < 80; i++)
+    for (const file of [0, 1]) lines.push(`file ${file}`, `pwrite -q -i source ${i * block} ${block}`);
+  run('xfs_io', [], { cwd: root, input: `${lines.join('\n')}\n` });
+  unlinkSync(join(root, 'source'));
+  unlinkSync(join(root, 'between-many'));
+}
+
+/** Whose bytes each file shows: its own, 'zeros' in part, or those of another. */
+export function contents(base: Base, image: string): Map<string, string> {
+  const out = new Map<string, string>();
+  withMount(
+    image,
+    (root) => {
+      for (const name of base.ino.keys()) {
+        if (name === 'dir') continue;
+        const bytes = readFileSync(join(root, name));
+        const owners = new Set<string>();
+        for (let at = 0; at < bytes.length; at += 4096) {
+          const block = bytes.subarray(at, at + 4096);
+          owners.add(block.every((b) => b === 0) ? 'zeros' : block.toString('latin1').split('|')[1]);
+        }
+        out.set(name, [...owners].sort().join(' '));
+      }
+    },
+    { options: 'ro' },
+  );
+  return out;
+}
+
+/** Whether a file shows nothing but its own bytes and zeros. */
+export const isOwn = (base: Base, name: string, shown: string): boolean => {
+  const own = base.writtenAs.get(name)!;
+  return shown.split(' ').every((part) => part === 'zeros' || own.includes(part));
+};
 
 /** A copy of the base with `commands` run on it by xfs_db in expert mode. */
 export function forge(base: Base, commands: readonly string[]): string {
@@ -92,6 +160,13 @@ export const setExtent = (
   value: number,
   index = 0,
 ): string[] => [`inode ${base.ino.get(file)}`, `write -d u3.bmx[${index}].${field} ${value}`];
+
+/** The same for a record of /many's bmbt. */
+export const setMany = (base: Base, index: number, startblock: number): string[] => [
+  `inode ${base.ino.get('many')}`,
+  'addr u3.bmbt.ptrs[1]',
+  `write -d recs[${index + 1}].startblock ${startblock}`,
+];
 
 export const setReflink = (base: Base, file: string, on: boolean): string[] => [
   `inode ${base.ino.get(file)}`,

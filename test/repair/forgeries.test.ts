@@ -24,7 +24,12 @@ for (const rmapbt of [true, false]) {
     for (const forgery of rmapbt ? [...FORGERIES, ...RMAP_FORGERIES] : FORGERIES) {
       test(forgery.name, () => {
         const found = findings(forge(base, forgery.make(base)));
-        assert.deepEqual(verdicts(found.damage), rmapbt ? forgery.rmap : forgery.plain);
+        const expected = rmapbt ? forgery.rmap : forgery.plain;
+        if (expected === undefined) {
+          assert.ok(found.damage.length > 0);
+          return;
+        }
+        assert.deepEqual(verdicts(found.damage), expected);
         const notes = (rmapbt ? undefined : forgery.plainNotes) ?? forgery.notes ?? [];
         assert.deepEqual(verdicts(found.notes), notes);
       });

@@ -11,7 +11,7 @@ import { type RepairOptions, repair } from '../../src/repair/repair.js';
 import { withMount } from '../support/mount.js';
 import { oracle, sha256, xfsRepairClean } from '../support/oracle.js';
 import { bmap } from '../support/xfsdb.js';
-import { type Base, blockOf, forge, makeBase } from './base.js';
+import { type Base, blockOf, contents, forge, isOwn, makeBase } from './base.js';
 import { FORGERIES, RMAP_FORGERIES } from './forgeries.js';
 
 function repaired(image: string, onDuplicate: RepairOptions['onDuplicate']) {
@@ -22,34 +22,6 @@ function repaired(image: string, onDuplicate: RepairOptions['onDuplicate']) {
     source.close();
   }
 }
-
-/** Whose bytes each file shows: 'own', 'zeros' in part, or the name of another. */
-function contents(base: Base, image: string): Map<string, string> {
-  const out = new Map<string, string>();
-  withMount(
-    image,
-    (root) => {
-      for (const name of base.ino.keys()) {
-        if (name === 'dir') continue;
-        const bytes = readFileSync(join(root, name));
-        const owners = new Set<string>();
-        for (let at = 0; at < bytes.length; at += 4096) {
-          const block = bytes.subarray(at, at + 4096);
-          owners.add(block.every((b) => b === 0) ? 'zeros' : block.toString('latin1').split('|')[1]);
-        }
-        out.set(name, [...owners].sort().join(' '));
-      }
-    },
-    { options: 'ro' },
-  );
-  return out;
-}
-
-/** Files whose bytes may be gone for good, by forgery: no rmap btree holds the true mapping. */
-const isOwn = (base: Base, name: string, shown: string): boolean => {
-  const own = base.writtenAs.get(name)!;
-  return shown.split(' ').every((part) => part === 'zeros' || own.includes(part));
-};
 
 for (const rmapbt of [true, false]) {
   describe(
@@ -70,12 +42,12 @@ for (const rmapbt of [true, false]) {
 
       for (const forgery of rmapbt ? [...FORGERIES, ...RMAP_FORGERIES] : FORGERIES) {
         // Without an rmap btree swapped files leave no trace: nothing can be repaired.
-        if (!rmapbt && forgery.plain.length === 0) continue;
+        if (!rmapbt && forgery.plain?.length === 0) continue;
         test(forgery.name, () => {
           const image = forge(base, forgery.make(base));
           const damage = rmapbt ? forgery.rmap : forgery.plain;
           const { written } = repaired(image, 'quarantine');
-          assert.equal(written > 0, damage.length > 0);
+          assert.equal(written > 0, damage === undefined || damage.length > 0);
           xfsRepairClean(image);
           assert.equal(repaired(image, 'quarantine').written, 0, 'a second repair writes nothing');
           for (const [name, shown] of contents(base, image)) {
@@ -86,7 +58,7 @@ for (const rmapbt of [true, false]) {
       }
 
       if (rmapbt) return;
-      const undecided = FORGERIES.find((f) => f.plain.includes('duplicate.undecided'))!;
+      const undecided = FORGERIES.find((f) => f.plain?.includes('duplicate.undecided'))!;
 
       test('quarantine: the blocks are in lost+found for root alone, the files have holes there', () => {
         const image = forge(base, undecided.make(base));

@@ -60,9 +60,13 @@ export class Evidence implements Context {
   }
 
   #findLost(runs: readonly Run[]): void {
-    const leaked = (run: Run): boolean => run.claims.length === 0 && !run.freeByStart && !run.freeBySize;
+    // A tree that is damaged is silent on more than what was changed.
+    const leaked = (run: Run): boolean =>
+      run.trust.free && run.claims.length === 0 && !run.freeByStart && !run.freeBySize;
     const shared = (run: Run): boolean =>
-      run.refcount >= 2 && run.refcount > run.claims.filter((c) => c.info & CLAIM.DATA).length;
+      run.trust.refcount &&
+      run.refcount >= 2 &&
+      run.refcount > run.claims.filter((c) => c.info & CLAIM.DATA).length;
     stretches(runs, (run) => leaked(run) && !shared(run), this.#leaked);
     stretches(runs, shared, this.#sharedLeaked);
     // A file can have had its extent partly to itself and partly shared.

@@ -102,9 +102,13 @@ function judgeMetadata(run: Run, context: Context, draft: Draft): void {
     draft.code = 'duplicate.undecided';
     draft.claims.fill('undecided');
   } else {
-    const dataKept = !(staging && data.length === 1);
+    // What the free list holds is written on by nobody: a file whose mapping was changed has not put it there.
+    const listed = run.claims.every((c) => isData(c) || c.owner === RMAP_OWN.AG);
+    const moved = listed && data.every((c) => context.looksRedirected(run, c));
+    const dataKept = !moved && !(staging && data.length === 1);
     run.claims.forEach((c, i) => {
-      if (isData(c) ? !dataKept : dataKept || c.owner !== RMAP_OWN.COW) draft.claims[i] = 'corrupt';
+      if (isData(c) ? !dataKept : dataKept || (c.owner !== RMAP_OWN.COW && !moved))
+        draft.claims[i] = 'corrupt';
     });
   }
 }

@@ -1,0 +1,54 @@
+/**
+ * Every forgery repaired by xfsimg and by xfs_repair, side by side: whose bytes the files show afterwards.
+ *
+ *     node --import tsx test/campaign/forgeries.ts [--only REGEXP]
+ *
+ * Prints a Markdown table. 'own' is a repair after which every file has its own bytes; 'holes' names the files that
+ * read zeros where their bytes were; 'FOREIGN' those that show bytes of another. Exit status 1 where ours does.
+ */
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { openSource } from '../../src/image/open.js';
+import { repair } from '../../src/repair/repair.js';
+import { type Base, contents, forge, isOwn, makeBase } from '../repair/base.js';
+import { FORGERIES, RMAP_FORGERIES } from '../repair/forgeries.js';
+import { copyImage, run, tmpdir } from '../support/oracle.js';
+
+function told(base: Base, image: string): { text: string; foreign: boolean } {
+  const clean = run('xfs_repair', ['-n', '-f', image], { status: 'any' }).status === 0;
+  const foreign: string[] = [];
+  const holes: string[] = [];
+  for (const [name, shown] of contents(base, image)) {
+    if (!isOwn(base, name, shown)) foreign.push(name);
+    else if (shown.split(' ').includes('zeros')) holes.push(name);
+  }
+  const parts = [
+    ...(foreign.length > 0 ? [`FOREIGN ${foreign.join(' ')}`] : []),
+    ...(holes.length > 0 ? [`holes ${holes.join(' ')}`] : []),
+  ];
+  return { text: `${parts.join(', ') || 'own'}${clean ? '' : ', not clean'}`, foreign: foreign.length > 0 };
+}
+
+const { values } = parseArgs({ options: { only: { type: 'string', default: '.' } } });
+const only = new RegExp(values.only);
+const counts = { situations: 0, foreign: 0, theirForeign: 0 };
+console.log('| situation | rmapbt | xfsimg | xfs_repair |\n|---|---|---|---|');
+for (const rmapbt of [false, true]) {
+  const base = makeBase(rmapbt);
+  for (const forgery of rmapbt ? [...FORGERIES, ...RMAP_FORGERIES] : FORGERIES) {
+    if (!only.test(forgery.name)) continue;
+    const forged = forge(base, forgery.make(base));
+    const theirs = copyImage(forged, join(tmpdir(), 'theirs'));
+    const source = openSource(forged, { write: true });
+    repair(source, { onDuplicate: 'quarantine' });
+    source.close();
+    run('xfs_repair', ['-f', theirs], { status: 'any' });
+    const [a, b] = [told(base, forged), told(base, theirs)];
+    counts.situations++;
+    counts.foreign += Number(a.foreign);
+    counts.theirForeign += Number(b.foreign);
+    console.log(`| ${forgery.name} | ${rmapbt ? 'on' : 'off'} | ${a.text} | ${b.text} |`);
+  }
+}
+console.log(JSON.stringify(counts));
+process.exitCode = counts.foreign > 0 ? 1 : 0;
