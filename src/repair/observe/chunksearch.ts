@@ -179,9 +179,17 @@ class Search {
 
   /** Stretches of the AG in which chunks can stand. */
   #places(): { from: number; to: number }[] {
-    const { trees, rmaps, byStart, length } = this.#look;
+    const { trees, rmaps, byStart, length, claims } = this.#look;
     const out: { from: number; to: number }[] = [];
+    // A chunk on record is looked at whatever else is said: one tree can have lost what another has.
+    for (let i = 0; i < claims.count; i++)
+      if (claims.owner[i] === RMAP_OWN.INODES)
+        out.push({ from: claims.start[i], to: claims.start[i] + claims.blocks[i] });
     if (trees.rmapbt?.sound === true) {
+      for (const { agino } of this.#finobt()) {
+        const from = agbnoOfAgino(this.#g, agino);
+        out.push({ from, to: Math.min(length, agbnoOfAgino(this.#g, agino + INODES_PER_CHUNK - 1) + 1) });
+      }
       for (let i = 0; i < rmaps.count; i++)
         if (rmaps.owner[i] === RMAP_OWN.INODES)
           out.push({ from: rmaps.start[i], to: rmaps.start[i] + rmaps.blocks[i] });
