@@ -23,8 +23,20 @@ import { copyImage, tmpdir } from '../support/oracle.js';
 import { random } from '../support/random.js';
 import { judge } from './crash.js';
 
-/** Blocks of a file's btree are counted in its st_blocks: how full they are is not the same here and there. */
-const TREE_SHAPE = /^(left|right): blocks is/;
+/**
+ * What is not the same here and there: how full the blocks of a file's btree are, which st_blocks counts; and the
+ * ctime of a file whose attribute is set, which Linux stamps with the moment of its recovery.
+ */
+const DELIBERATE = /^(left|right): blocks is|: ctime is/;
+
+/** How the two recoveries of an image with such intents differ, and the intents that were finished. */
+export function judgeIntents(image: string): {
+  differences: string[];
+  intents: Readonly<Record<string, number>>;
+} {
+  const { result, differences } = judge(image, { parents: true });
+  return { differences: differences.filter((line) => !DELIBERATE.test(line)), intents: result.intents };
+}
 
 /** Exchanges the whole of two files (XFS_IOC_EXCHANGE_RANGE), time and again until it cannot. */
 const EXCHANGE = `
@@ -142,9 +154,9 @@ async function main(): Promise<void> {
       totals.judged++;
       let differences: readonly string[];
       try {
-        const { result, differences: d } = judge(path, { parents: true });
-        differences = d.filter((line) => !TREE_SHAPE.test(line));
-        assert.deepEqual(result.intents, kinds);
+        const { differences: d, intents } = judgeIntents(path);
+        differences = d;
+        assert.deepEqual(intents, kinds);
       } catch (error) {
         differences = [String((error as Error).stack)];
       }
@@ -160,4 +172,4 @@ async function main(): Promise<void> {
   process.exitCode = totals.differ > 0 ? 1 : 0;
 }
 
-await main();
+if (process.argv[1]?.endsWith('campaign/intents.ts')) await main();

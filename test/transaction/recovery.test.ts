@@ -13,6 +13,7 @@ import { scanLog } from '../../src/journal/scan.js';
 import { recoverLog } from '../../src/transaction/recovery/recover.js';
 import { openVolume } from '../../src/volume/volume.js';
 import { judge } from '../campaign/crash.js';
+import { judgeIntents } from '../campaign/intents.js';
 import { holdings, kill } from '../campaign/kill.js';
 import { xfsimg } from '../support/cli.js';
 import { CRASH_GEOMETRIES, crashImage, Load, treeDifferences } from '../support/crash.js';
@@ -35,6 +36,13 @@ function linuxTreeOf(name: string): Tree {
   for (const [path, node] of Object.entries(nodes))
     tree.set(path, { ...node, xattrs: new Map(Object.entries(node.xattrs)) });
   return withoutSystem(tree);
+}
+
+/** Everything a filesystem shows, times aside. */
+function contents(source: OverlaySource): string {
+  const volume = openVolume(source);
+  const tree = [...readTree(volume)].map(([path, node]) => [path, String(node.size), node.content, node.nlink]);
+  return JSON.stringify([tree, volume.faults]);
 }
 
 function withOverlay<T>(name: string, fn: (overlay: OverlaySource) => T): T {
@@ -67,6 +75,46 @@ test('what a crash left half-done is finished, and counted', () => {
     const { intents } = recoverLog(overlay);
     assert.deepEqual(Object.keys(intents).sort(), ['CUI', 'RUI']);
   });
+});
+
+test('attribute intents and exchanges are finished', () => {
+  for (const [name, kind] of [
+    ['crash-attri', 'ATTRI'],
+    ['crash-xmi', 'XMI'],
+  ])
+    withOverlay(name, (overlay) => {
+      const { intents } = recoverLog(overlay);
+      assert.equal(intents[kind], 1);
+      const volume = openVolume(overlay);
+      readTree(volume);
+      assert.deepEqual(volume.faults, []);
+      assert.equal(scanLog(overlay, volume.g).clean, true);
+    });
+});
+
+test('and as Linux finishes them, parent pointers and all', needed, () => {
+  for (const name of ['crash-attri', 'crash-xmi'])
+    assert.deepEqual(judgeIntents(fixture(name)).differences, [], name);
+});
+
+test('cut at any sector, an exchange goes on where it was', () => {
+  const file = FileSource.open(fixture('crash-xmi'));
+  const whole = new OverlaySource(file);
+  const counter = new CutSource(whole, undefined, { record: true });
+  recoverLog(counter);
+  const expected = contents(whole);
+  const state = new OverlaySource(file);
+  const rnd = random(5);
+  const points = Array.from({ length: 12 }, () => Math.floor(rnd() * counter.written)).sort((a, b) => a - b);
+  let changed = 0;
+  for (const at of points) {
+    for (; changed < at; changed++)
+      state.write(counter.changes![changed].offset, counter.changes![changed].bytes);
+    const again = new OverlaySource(state);
+    recoverLog(again);
+    assert.equal(contents(again), expected, `cut after ${at} sectors`);
+  }
+  file.close();
 });
 
 test('afterwards the log is clean, and a second recovery has nothing to do', () => {
@@ -173,7 +221,7 @@ describe('images crashed under load', needed, () => {
     const { wrong, byLinux } = kill(fixture('crash-intents'), {
       every: 13,
       linux: 11,
-      until: Date.now() + 60_000,
+      until: Date.now() + 240_000,
     });
     assert.deepEqual(wrong, []);
     assert.ok(byLinux >= 10, `${byLinux} points`);
