@@ -41,7 +41,12 @@ function linuxTreeOf(name: string): Tree {
 /** Everything a filesystem shows, times aside. */
 function contents(source: OverlaySource): string {
   const volume = openVolume(source);
-  const tree = [...readTree(volume)].map(([path, node]) => [path, String(node.size), node.content, node.nlink]);
+  const tree = [...readTree(volume)].map(([path, node]) => [
+    path,
+    String(node.size),
+    node.content,
+    node.nlink,
+  ]);
   return JSON.stringify([tree, volume.faults]);
 }
 
