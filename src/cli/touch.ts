@@ -33,7 +33,7 @@ export const edit: EditCommand = {
     if (options.date !== undefined && options.reference !== undefined)
       throw new CliError('touch: --date and --reference exclude each other', EXIT.USAGE);
     const both = (options.access ?? false) === (options.modify ?? false);
-    const given = options.date === undefined ? edit.now() : parseTime(options.date);
+    const given = options.date === undefined ? 'now' : parseTime(options.date);
     const from = options.reference === undefined ? undefined : edit.resolve(options.reference);
     const atime = from?.atime ?? given;
     const mtime = from?.mtime ?? given;

@@ -79,8 +79,8 @@ function withoutPrivileges(inode: LiveInode): number {
 
 export interface TouchOptions {
   /** Times to set; undefined: not this one. */
-  readonly atime?: Timespec;
-  readonly mtime?: Timespec;
+  readonly atime?: Timespec | 'now';
+  readonly mtime?: Timespec | 'now';
   /** No error, and nothing made, where the file is missing. */
   readonly noCreate?: boolean;
   readonly noDereference?: boolean;
@@ -91,22 +91,24 @@ export function touch(edit: Edit, path: Path, options: TouchOptions): void {
   let ino: number;
   try {
     const inode = edit.resolve(path, { follow: options.noDereference !== true });
-    checkFlags(inode, pathBytes(path), true);
+    // What is append-only may only be touched.
+    checkFlags(inode, pathBytes(path), options.atime === 'now' && options.mtime === 'now');
     ino = inode.ino;
   } catch (error) {
     if ((error as { code?: string }).code !== 'ENOENT') throw error;
     if (options.noCreate === true) return;
-    createAt(edit, edit.slot(path), { mode: S_IF.REG | 0o666 }, (_tx, inode) => setTimes(inode, options));
+    const file = { mode: S_IF.REG | 0o666 };
+    createAt(edit, edit.slot(path), file, (_tx, inode) => setTimes(inode, options, inode.ctime));
     return;
   }
   edit.run((tx, now) => {
     const inode = edit.inode(ino);
     markChanged(tx, inode, now);
-    setTimes(inode, options);
+    setTimes(inode, options, now);
   });
 }
 
-function setTimes(inode: LiveInode, { atime, mtime }: TouchOptions): void {
-  if (atime !== undefined) inode.setTime('atime', atime);
-  if (mtime !== undefined) inode.setTime('mtime', mtime);
+function setTimes(inode: LiveInode, { atime, mtime }: TouchOptions, now: Timespec): void {
+  if (atime !== undefined) inode.setTime('atime', atime === 'now' ? now : atime);
+  if (mtime !== undefined) inode.setTime('mtime', mtime === 'now' ? now : mtime);
 }

@@ -56,16 +56,17 @@ function check(
   checkDirectory(source.dir, source.path, 'remove');
   checkFlags(moved, source.path);
   checkDirectory(target.dir, target.path, there === undefined ? 'add' : 'remove');
-  if (target.dir.flags & DIFLAG.PROJINHERIT && target.dir.projid !== moved.projid)
-    throw new EditError('EXDEV', target.path);
   if (moved.isDir && isBelow(edit, target.dir, moved))
     throw new EditError('EINVAL', source.path, 'a directory cannot be moved into itself');
-  if (there === undefined) return undefined;
-  if (there.ino === moved.ino) return 'same';
-  checkFlags(there, target.path);
-  if (there.isDir && !moved.isDir) throw new EditError('EISDIR', target.path);
-  if (!there.isDir && moved.isDir) throw new EditError('ENOTDIR', target.path);
-  if (there.isDir && edit.list(there).length > 0) throw new EditError('ENOTEMPTY', target.path);
+  if (there?.ino === moved.ino) return 'same';
+  if (there !== undefined) {
+    checkFlags(there, target.path);
+    if (there.isDir && !moved.isDir) throw new EditError('EISDIR', target.path);
+    if (!there.isDir && moved.isDir) throw new EditError('ENOTDIR', target.path);
+  }
+  if (target.dir.flags & DIFLAG.PROJINHERIT && target.dir.projid !== moved.projid)
+    throw new EditError('EXDEV', target.path);
+  if (there?.isDir && edit.list(there).length > 0) throw new EditError('ENOTEMPTY', target.path);
   return undefined;
 }
 

@@ -58,6 +58,8 @@ export type Operation =
 
 const TYPES = { p: S_IF.FIFO, b: S_IF.BLK, c: S_IF.CHR } as const;
 
+const sameFile = (): Error => Object.assign(new Error('the same file'), { code: 'EINVAL' });
+
 /** Does it here. Paths begin with '/'. */
 export async function applyOurs(edit: Edit, o: Operation): Promise<void> {
   switch (o.op) {
@@ -114,6 +116,7 @@ export async function applyOurs(edit: Edit, o: Operation): Promise<void> {
     case 'punch':
       return punchFile(edit, regularFile(edit, o.path).ino, BigInt(o.from), BigInt(o.to));
     case 'clone':
+      if (regularFile(edit, o.path).ino === regularFile(edit, o.to).ino) throw sameFile();
       return cloneOver(edit, regularFile(edit, o.path).ino, regularFile(edit, o.to).ino);
   }
 }
@@ -164,7 +167,7 @@ export function applyLinux(root: string, o: Operation): void {
     case 'times':
       return o.link ? lutimesSync(path, o.atime, o.mtime) : utimesSync(path, o.atime, o.mtime);
     case 'setfattr':
-      run('setfattr', ['-h', '-n', o.name, '-v', `0x${Buffer.from(o.value).toString('hex')}`, path]);
+      run('setfattr', ['-h', '-n', o.name, ...asOption(o.value), path]);
       return;
     case 'removefattr':
       run('setfattr', ['-h', '-x', o.name, path]);
@@ -182,9 +185,14 @@ export function applyLinux(root: string, o: Operation): void {
       // A FIFO would be read for ever.
       if (!statSync(path).isFile() || !statSync(join(root, o.to)).isFile())
         throw Object.assign(new Error('no regular file'), { code: 'EINVAL' });
+      if (statSync(path).ino === statSync(join(root, o.to)).ino) throw sameFile();
       run('cp', ['--reflink=always', path, join(root, o.to)]);
   }
 }
+
+/** A value for setfattr; 0s with nothing behind it sets nothing. */
+const asOption = (value: Uint8Array): string[] =>
+  value.length === 0 ? [] : ['-v', `0s${Buffer.from(value).toString('base64')}`];
 
 /** Of two names of one file the second stays, as with mv. */
 function renameLinux(from: string, to: string): void {
@@ -233,7 +241,7 @@ export function codeOf(error: unknown): string {
     [/Is a directory/, 'EISDIR'],
     [/Operation not permitted/, 'EPERM'],
     [/Operation not supported/, 'EOPNOTSUPP'],
-    [/Invalid argument/, 'EINVAL'],
+    [/Invalid argument|Bad file descriptor/, 'EINVAL'],
     [/No data available|No such attribute/, 'ENODATA'],
     [/Too many levels/, 'ELOOP'],
     [/Permission denied/, 'EACCES'],
