@@ -12,7 +12,6 @@ import {
   openSync,
   renameSync,
   rmdirSync,
-  rmSync,
   statSync,
   symlinkSync,
   unlinkSync,
@@ -142,8 +141,8 @@ export function applyLinux(root: string, o: Operation): void {
     case 'rmdir':
       return rmdirSync(path);
     case 'remove':
-      lstatSync(path);
-      return rmSync(path, { recursive: true });
+      run('rm', ['-r', path]);
+      return;
     case 'rename':
       return renameLinux(path, join(root, o.to));
     case 'link':
