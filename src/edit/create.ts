@@ -10,8 +10,8 @@ import { setTarget } from '../transaction/symlink.js';
 import type { Transaction } from '../transaction/transaction.js';
 import { type Edit, type Path, pathBytes, type Slot } from './edit.js';
 import { EditError } from './error.js';
-import { aclOf, applyDefault, inheritFrom, isPlain, S_ISGID, setAcl } from './inherit.js';
-import { checkDirectory, markModified } from './inode.js';
+import { aclOf, applyDefault, chmodAcl, inheritFrom, isPlain, S_ISGID, setAcl } from './inherit.js';
+import { checkDirectory, checkProject, markModified } from './inode.js';
 
 export interface NewFile {
   /** S_IF type and permissions, before the umask or a default ACL takes some away. */
@@ -72,7 +72,7 @@ export function newInode(
   });
   if (isDir) initDirectory(tx, inode, dir.ino);
   if (defaults !== undefined && made !== undefined) {
-    const acl = file.exact === true ? applyDefault(defaults, mode).acl : made.acl;
+    const acl = file.exact === true ? chmodAcl(defaults, mode) : made.acl;
     if (!isPlain(acl)) setAcl(tx, inode, 'access', acl);
     if (isDir) setAcl(tx, inode, 'default', defaults);
   }
@@ -213,9 +213,9 @@ export function mknod(
 /** Gives a file another name. */
 export function link(edit: Edit, target: Path, path: Path, options: { follow?: boolean } = {}): void {
   const inode = edit.resolve(target, { follow: options.follow === true });
-  if (inode.isDir) throw new EditError('EISDIR', pathBytes(target), 'a directory has one name only');
   const slot = edit.slot(path);
   checkFree(slot, false);
+  if (inode.isDir) throw new EditError('EISDIR', pathBytes(target), 'a directory has one name only');
   linkInode(edit, inode, slot, pathBytes(target));
 }
 
@@ -223,8 +223,7 @@ export function link(edit: Edit, target: Path, path: Path, options: { follow?: b
 export function linkInode(edit: Edit, inode: LiveInode, slot: Slot, what: Uint8Array): void {
   if (inode.flags & (DIFLAG.IMMUTABLE | DIFLAG.APPEND)) throw new EditError('EPERM', what);
   if (inode.nlink >= MAX_LINKS) throw new EditError('EMLINK', what);
-  if (slot.dir.flags & DIFLAG.PROJINHERIT && slot.dir.projid !== inode.projid)
-    throw new EditError('EXDEV', slot.path);
+  checkProject(slot, inode);
   edit.run((tx, now) => {
     addName(tx, slot.dir, slot.name, inode, now);
     tx.editInode(inode);

@@ -1,9 +1,10 @@
 /** What operations of all kinds do to inodes: times, permission bits that a change takes away, flags that forbid it. */
 import { ATTR_FLAG } from '../format/attr.js';
-import { DIFLAG, type Timespec } from '../format/dinode.js';
+import { DIFLAG, S_IF, type Timespec } from '../format/dinode.js';
 import { removeAttr } from '../transaction/attr.js';
 import type { LiveInode } from '../transaction/inode.js';
 import type { Transaction } from '../transaction/transaction.js';
+import type { Slot } from './edit.js';
 import { EditError } from './error.js';
 
 /** The inode changed, not what it holds. */
@@ -35,3 +36,15 @@ export function checkFlags(inode: LiveInode, path: Uint8Array, append = false): 
 /** The same for a directory whose entries are to change. */
 export const checkDirectory = (dir: LiveInode, path: Uint8Array, what: 'add' | 'remove'): void =>
   checkFlags(dir, path, what === 'add');
+
+const SPECIAL: readonly number[] = [S_IF.CHR, S_IF.BLK, S_IF.FIFO, S_IF.SOCK];
+
+/**
+ * Refuses a name in a directory whose project is not the file's. Devices, FIFOs and sockets may be without one
+ * (xfs_link, xfs_rename).
+ */
+export function checkProject({ dir, path }: Slot, inode: LiveInode): void {
+  if (!(dir.flags & DIFLAG.PROJINHERIT) || dir.projid === inode.projid) return;
+  if (inode.projid === 0 && SPECIAL.includes(inode.type)) return;
+  throw new EditError('EXDEV', path);
+}

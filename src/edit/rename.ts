@@ -1,12 +1,11 @@
 /** Files given another name or place. Rules: xfs_rename, vfs_rename. */
-import { DIFLAG } from '../format/dinode.js';
 import { ftypeOfMode } from '../format/dir.js';
 import { addEntry, findEntry, removeEntry, replaceEntry } from '../transaction/dir.js';
 import type { LiveInode } from '../transaction/inode.js';
 import { inactivate } from '../transaction/truncate.js';
 import type { Edit, Path, Slot } from './edit.js';
 import { EditError } from './error.js';
-import { checkDirectory, checkFlags, markChanged, markModified } from './inode.js';
+import { checkDirectory, checkFlags, checkProject, markChanged, markModified } from './inode.js';
 import { dropName, unlink } from './remove.js';
 
 const DOTS = Uint8Array.of(0x2e, 0x2e);
@@ -64,8 +63,7 @@ function check(
     if (there.isDir && !moved.isDir) throw new EditError('EISDIR', target.path);
     if (!there.isDir && moved.isDir) throw new EditError('ENOTDIR', target.path);
   }
-  if (target.dir.flags & DIFLAG.PROJINHERIT && target.dir.projid !== moved.projid)
-    throw new EditError('EXDEV', target.path);
+  checkProject(target, moved);
   if (there?.isDir && edit.list(there).length > 0) throw new EditError('ENOTEMPTY', target.path);
   return undefined;
 }

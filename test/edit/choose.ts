@@ -183,8 +183,12 @@ export class Chooser {
     }
     if (r < 55) return { op: 'link', path: this.#any(), to: this.#fresh() };
     if (r < 59) {
-      const target = this.#below(3) === 0 ? `/${'x'.repeat(1 + this.#below(1022))}` : this.#any();
-      return { op: 'symlink', path: this.#fresh(), target };
+      const path = this.#fresh();
+      // Relative, for the root of the image is not that of this machine.
+      const up = '../'.repeat(path.split('/').length - 2);
+      const target =
+        this.#below(3) === 0 ? `/${'x'.repeat(1 + this.#below(1022))}` : up + this.#any().slice(1);
+      return { op: 'symlink', path, target };
     }
     if (r < 61) {
       const type = (['p', 'b', 'c'] as const)[this.#below(3)];
