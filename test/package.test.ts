@@ -110,6 +110,12 @@ new MemorySource(new Uint8Array(1)).nonsense();
     assert.equal(ran.stdout, 'UnsupportedError\n');
   });
 
+  test('every public declaration is documented where the reference needs it', () => {
+    run(bin('typedoc'), ['--options', join(top, '.typedoc.json'), '--out', join(tmpdir(), 'api')], {
+      cwd: top,
+    });
+  });
+
   test('publint and arethetypeswrong have nothing to say', () => {
     run(bin('publint'), [tarball, '--strict']);
     run(bin('attw'), [tarball, '--profile', 'esm-only', '--no-color']);

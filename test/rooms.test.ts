@@ -34,20 +34,9 @@ const BELOW: Record<string, string[]> = {
     'image',
     'format',
   ],
-  // The library's face sees everything but the command line.
-  '.': [
-    'report',
-    'dump',
-    'repair',
-    'mkfs',
-    'edit',
-    'build',
-    'transaction',
-    'journal',
-    'volume',
-    'image',
-    'format',
-  ],
+  // What programs see: everything but the command line.
+  library: ['dump', 'repair', 'edit', 'transaction', 'journal', 'volume', 'image', 'format'],
+  '.': ['library', 'dump', 'repair', 'edit', 'transaction', 'journal', 'volume', 'image', 'format'],
 };
 
 const src = resolve(dirname(fileURLToPath(import.meta.url)), '../src');

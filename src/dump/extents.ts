@@ -6,7 +6,7 @@ import { type ForkName, walkExtents } from '../volume/fork.js';
 import { type Inode, readInode, verifyInode, walkInodes } from '../volume/inode.js';
 import { Refcounts } from '../volume/refcounts.js';
 import type { Volume } from '../volume/volume.js';
-import { oneOf, type RowSink, table, u64, uint } from './table.js';
+import { oneOf, optional, type RowSink, table, text, u64, uint } from './table.js';
 
 export const EXTENTS = table('extents', 'a run of blocks of a fork, cut where its number of owners changes', {
   ino: uint('inode number'),
@@ -100,19 +100,21 @@ export function dumpExtents(volume: Volume, sink: RowSink, options: ExtentOption
   );
 }
 
-export const SHARED = table('shared', 'a run of shared blocks and one of its owners', {
+const SHARED_COLUMNS = {
   agno: uint('allocation group'),
   agbno: uint('first block, counted from the start of the AG'),
   blocks: uint('length in blocks'),
   owners: uint('owners of the run, by the refcount btree'),
   ino: uint('inode that maps the run'),
   offset: u64('where the run begins in the file, in blocks'),
-});
+};
+
+export const SHARED = table('shared', 'a run of shared blocks and one of its owners', SHARED_COLUMNS);
 
 export const SHARED_PATHS = table('shared', SHARED.about, {
-  ...Object.fromEntries(SHARED.columns.map(({ name, ...type }) => [name, type])),
-  path: { kind: 'text', about: 'a path of the inode', nullable: true },
-} as unknown as Record<keyof typeof SHARED.at | 'path', (typeof SHARED.columns)[number]>);
+  ...SHARED_COLUMNS,
+  path: optional(text('a path of the inode')),
+});
 
 /** One claim of a file on part of a shared run, in columns that grow. */
 class Claims {

@@ -41,36 +41,59 @@ export interface Column extends ColumnType {
   readonly name: string;
 }
 
-export interface Table<N extends string = string> {
+export interface Table<N extends string = string, T = unknown> {
   readonly name: string;
   /** One line: what a row is. */
   readonly about: string;
   readonly columns: readonly Column[];
   /** Number of each column. */
   readonly at: { readonly [K in N]: number };
+  /** Types of the columns, for the compiler alone: see RowOf. */
+  readonly types?: T;
 }
 
-export const uint = (about: string): ColumnType => ({ kind: 'uint', about });
-export const u64 = (about: string): ColumnType => ({ kind: 'u64', about });
-export const int = (about: string): ColumnType => ({ kind: 'int', about });
-export const bool = (about: string): ColumnType => ({ kind: 'bool', about });
-export const text = (about: string): ColumnType => ({ kind: 'text', about });
-export const any = (about: string): ColumnType => ({ kind: 'any', about });
-export const oneOf = (values: readonly string[], about: string): ColumnType => ({
-  kind: 'text',
+/** What a cell is as a value. */
+type CellOf<C> = C extends { readonly nullable: true } ? ValueOf<C> | null : ValueOf<C>;
+type ValueOf<C> = C extends { readonly kind: 'uint' | 'u64' | 'int' }
+  ? number
+  : C extends { readonly kind: 'bool' }
+    ? boolean
+    : C extends { readonly values: readonly (infer V)[] }
+      ? V
+      : C extends { readonly kind: 'text' }
+        ? string
+        : Cell;
+
+/** A row of a table as an object: `RowOf<typeof EXTENTS>`. */
+export type RowOf<T> = T extends Table<string, infer C> ? { [K in keyof C]: CellOf<C[K]> } & {} : never;
+
+const type = <K extends CellKind>(kind: K, about: string): { readonly kind: K; readonly about: string } => ({
+  kind,
   about,
+});
+export const uint = (about: string) => type('uint', about);
+export const u64 = (about: string) => type('u64', about);
+export const int = (about: string) => type('int', about);
+export const bool = (about: string) => type('bool', about);
+export const text = (about: string) => type('text', about);
+export const any = (about: string) => type('any', about);
+export const oneOf = <const V extends string>(values: readonly V[], about: string) => ({
+  ...type('text', about),
   values,
 });
-export const optional = (type: ColumnType): ColumnType => ({ ...type, nullable: true });
+export const optional = <T extends ColumnType>(of: T): T & { readonly nullable: true } => ({
+  ...of,
+  nullable: true,
+});
 
 /** Declares a table: columns in the order they are shown. */
-export function table<N extends string>(
+export function table<T extends Record<string, ColumnType>>(
   name: string,
   about: string,
-  types: { readonly [K in N]: ColumnType },
-): Table<N> {
-  const names = Object.keys(types) as N[];
-  const at = {} as { [K in N]: number };
+  types: T,
+): Table<keyof T & string, T> {
+  const names = Object.keys(types) as (keyof T & string)[];
+  const at = {} as { [K in keyof T & string]: number };
   names.forEach((column, i) => {
     at[column] = i;
   });
