@@ -1,5 +1,4 @@
 /** An image as a library shows it: see `openImage`. */
-import { Readable } from 'node:stream';
 import { DiskUsage, DU } from '../dump/du.js';
 import { dumpExtents, dumpShared, EXTENTS, SHARED_PATHS } from '../dump/extents.js';
 import { emitFile, FILES } from '../dump/files.js';
@@ -215,7 +214,7 @@ export class Image {
   readFile(file: FileName, from = 0, to = Number.POSITIVE_INFINITY): Uint8Array {
     const reader = new FileReader(this.#volume, this.inode(file));
     const length = Math.max(0, Math.min(to, reader.size) - from);
-    if (length > 2 ** 30) throw new RangeError(`${length} bytes in one piece: use createReadStream`);
+    if (length > 2 ** 30) throw new RangeError(`${length} bytes in one piece: use stream`);
     const bytes = new Uint8Array(length);
     reader.read(from, bytes);
     return bytes;
@@ -232,12 +231,16 @@ export class Image {
     }
   }
 
-  /** The same as a stream of Node. */
-  createReadStream(
-    file: FileName,
-    options: { readonly start?: number; readonly end?: number } = {},
-  ): Readable {
-    return Readable.from(this.pieces(file, options.start, options.end), { objectMode: false });
+  /** The same as a stream, which Node and browsers know: `for await`, pipeTo, Readable.fromWeb. */
+  stream(file: FileName, start?: number, end?: number): ReadableStream<Uint8Array> {
+    const pieces = this.pieces(file, start, end);
+    return new ReadableStream({
+      pull(controller) {
+        const { done, value } = pieces.next();
+        if (done === true) controller.close();
+        else controller.enqueue(value);
+      },
+    });
   }
 
   // ---- changes

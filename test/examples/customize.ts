@@ -20,4 +20,5 @@ try {
   if (!(error instanceof PathError)) throw error;
   console.log(error.message);
 }
-image.createReadStream('/etc/issue').pipe(process.stdout);
+for await (const piece of image.stream('/etc/issue')) process.stdout.write(piece);
+image.close();
