@@ -178,9 +178,10 @@ export class Image {
   }
 
   /** Entries of a directory, without '.' and '..'. */
-  list(directory: FileName = '/'): Iterable<RowOf<typeof DIR>> {
+  *list(directory: FileName = '/'): Generator<RowOf<typeof DIR>, void, undefined> {
     const inos = [this.inode(directory).ino];
-    return rowsOf(DIR, [undefined], (sink) => dumpDir(this.#volume, sink, { inos }));
+    for (const entry of rowsOf(DIR, [undefined], (sink) => dumpDir(this.#volume, sink, { inos })))
+      if (entry.name !== '.' && entry.name !== '..') yield entry;
   }
 
   /** Extended attributes of a file, ACLs among them. */
