@@ -1,6 +1,7 @@
 /** `xfsimg repair IMAGE` */
 import { type Command, Option } from 'commander';
 import type { Finding } from '../repair/finding.js';
+import type { Volume } from '../volume/volume.js';
 import { CliError, EXIT } from './errors.js';
 import { addImageOptions, type ImageOptions, imageError, openImageSource } from './image.js';
 import type { Progress } from './render/progress.js';
@@ -53,32 +54,30 @@ async function progressOf(options: RepairOptions): Promise<Progress> {
 async function look(path: string, options: RepairOptions): Promise<void> {
   const [
     { examineByThreads },
-    { restoreSuperblock },
+    { restoreSuperblock, settleLog },
     { OverlaySource },
     { openVolume },
     { scanLog },
-    { formatLsn },
   ] = await Promise.all([
     import('../repair/examine.js'),
     import('../repair/prepare.js'),
     import('../image/overlay.js'),
     import('../volume/volume.js'),
     import('../journal/scan.js'),
-    import('../format/log.js'),
   ]);
   const source = openImageSource(path, options);
   const progress = await progressOf(options);
   try {
     const overlay = new OverlaySource(source);
     const restored = restoreSuperblock(overlay);
-    // Several threads can read the image itself.
-    const volume = openVolume(restored.length > 0 ? overlay : source);
-    const log = scanLog(volume.source, volume.g);
-    if (!log.clean)
-      throw new CliError(
-        `${path}: the log is dirty, head ${formatLsn(log.head)}, tail ${formatLsn(log.tail)}: replay it first (xfsimg log IMAGE replay, or mount and unmount)`,
-        EXIT.UNUSABLE,
-      );
+    // Several threads can read the image itself, and not what stands in memory over it.
+    let volume = openVolume(restored.length > 0 ? overlay : source);
+    if (!cleanLog(volume, scanLog, options)) {
+      const log = settleLog(overlay, options.dropLog === true);
+      const how = log.kind === 'replayed' ? `${log.recovery.transactions} transactions replayed` : 'dropped';
+      process.stderr.write(`xfsimg: ${path}: the log is dirty: ${how}, in memory alone\n`);
+      volume = openVolume(overlay);
+    }
     const { findings } = await examineByThreads(volume, progress.update);
     progress.finish();
     const damage = await show([...restored, ...findings], options);
@@ -91,6 +90,20 @@ async function look(path: string, options: RepairOptions): Promise<void> {
     throw repairError(path, error);
   } finally {
     source.close();
+  }
+}
+
+/** Whether there is nothing to replay. Throws LogError where that cannot be said, unless the log is to be dropped. */
+function cleanLog(
+  { source, g }: Volume,
+  scanLog: typeof import('../journal/scan.js').scanLog,
+  options: RepairOptions,
+): boolean {
+  try {
+    return scanLog(source, g).clean;
+  } catch (error) {
+    if ((error as Error).name === 'LogError' && options.dropLog === true) return false;
+    throw error;
   }
 }
 
