@@ -79,17 +79,22 @@ describe('completion', () => {
   });
 
   test('zsh', oracle('zsh'), () => {
-    // Only a terminal completes: zsh types into one of its own. `got` shows what became of each line.
+    // Only a terminal completes: zsh types into one of its own. Control-G shows what became of each line.
     const one = CASES.filter(([, words]) => words.length === 1);
+    const setUp =
+      'PROMPT=""; KEYTIMEOUT=1; fpath=($PWD $fpath); autoload -U compinit; compinit -u -D; bindkey -e; ' +
+      'bindkey "^I" complete-word; show() { print -r -- "GOT:$BUFFER:"; BUFFER="" }; zle -N show; bindkey "^G" show';
     const out = shell(
       'zsh',
       `zmodload zsh/zpty; zpty z zsh -f -i
-zpty -w z 'PROMPT=""; fpath=($PWD $fpath); autoload -U compinit; compinit -u -D; bindkey "^I" complete-word; got() { print -r -- "GOT:$*" }; print READ"Y"'
-zpty -r z seen '*READY*'
-${one.map(([typed]) => `zpty -w -n z 'xfsimg ${typed}'$'\\t\\x01got \\n'; zpty -r z seen $'*GOT:xfsimg *\\n'; print -r -- "$seen"`).join('\n')}
+zpty -w z '${setUp}'
+zpty -w -n z $'ready\\x07'; zpty -r z seen '*GOT:*ready:*'
+${one.map(([typed]) => `zpty -w -n z 'xfsimg ${typed}'$'\\t\\x07'; zpty -r z seen '*GOT:xfsimg *:*'; print -r -- "$seen"`).join('\n')}
 zpty -d z`,
     );
-    const got = [...out.matchAll(/GOT:xfsimg (.*?)\r?\n/g)].map((m) => m[1].trim().split(' ').at(-1));
+    const got = [...out.matchAll(/GOT:xfsimg (.*?):/g)].map((m) =>
+      m[1].trim().split(' ').at(-1)?.replace(/\/$/, ''),
+    );
     // A folder's slash is taken away again when the line ends there.
     assert.deepEqual(
       got,
