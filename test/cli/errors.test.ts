@@ -274,7 +274,7 @@ describe('errors', () => {
     assert.ok(commands.length >= 12);
     for (const command of commands)
       if (!['schema', 'help'].includes(command))
-        fails([command], USAGE, /missing required argument '|required option '-o/);
+        fails([command], USAGE, /missing required argument '|required option '-/);
   });
 
   test('a primary superblock that is damaged names the field', () => {
