@@ -19,7 +19,7 @@ Contents and times of the files stay as they are; files nobody may change are le
 Example:
   xfsimg dedupe disk.img /vm --columns shared,path --no-header | sort -n | tail`,
     ),
-  async run({ edit, note }, [paths], options: TableOptions) {
+  async run({ edit, image, note }, [paths], options: TableOptions) {
     const [{ dedupeStarts, dedupeTree }, { DEDUPE }, { openTable }, { emitRow }, { showBytes }] =
       await Promise.all([
         import('../edit/dedupetree.js'),
@@ -29,7 +29,8 @@ Example:
         import('../format/text.js'),
       ]);
     const starts = dedupeStarts(edit, paths as string[]);
-    const rows = await openTable(DEDUPE, options);
+    const volume = { superblock: edit.engine.superblock.view, g: edit.g };
+    const rows = await openTable(DEDUPE, options, { image, volume });
     const { blocksize } = edit.g;
     try {
       const { freed, skipped } = dedupeTree(edit, starts, (path, d) =>

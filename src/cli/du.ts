@@ -33,7 +33,7 @@ export function register(program: Command): void {
       const volume = openImage(image, options);
       const damage = new Damage(volume, image);
       const usage = damage.guard(() => new DiskUsage(volume));
-      const rows = await openTable(DU, options);
+      const rows = await openTable(DU, options, { image, volume });
       const depth = options.summarize ? 0 : (options.depth ?? Number.POSITIVE_INFINITY);
       for (const path of paths.length > 0 ? paths : ['/']) {
         const inode = findOperand(volume, path, damage, { follow: false });

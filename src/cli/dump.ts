@@ -138,7 +138,7 @@ async function dump(path: string, what: What, select: string[], options: DumpOpt
     };
     volume.report = report;
     const { table, run } = await producer(volume, what, select, options);
-    const rows = await openTable(table, options);
+    const rows = await openTable(table, options, { image: path, volume });
     try {
       run(rows);
     } finally {

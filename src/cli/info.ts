@@ -18,7 +18,7 @@ export function register(program: Command): void {
     ]);
     const volume = openImage(path, options);
     const damage = new Damage(volume, path);
-    const rows = await openTable(INFO, options);
+    const rows = await openTable(INFO, options, { image: path, volume });
     dumpInfo(volume, rows);
     rows.finish();
     damage.finish();

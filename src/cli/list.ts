@@ -16,7 +16,7 @@ import type { LsOptions } from './ls.js';
 import { NameWriter } from './names.js';
 import { findOperand } from './operands.js';
 import { Output, stdoutIsTerminal } from './render/output.js';
-import { openTable } from './render/table.js';
+import { openTable, wantsRows } from './render/table.js';
 import type { TableWriter } from './render/writer.js';
 
 const DOT = 0x2e;
@@ -32,7 +32,7 @@ export async function list(image: string, paths: string[], options: LsOptions): 
     const damage = new Damage(volume, image);
     const out = new Output();
     // Opened before anything is read: wrong --columns must be said first.
-    const rows = options.format === undefined ? undefined : await openTable(FILES, options, out);
+    const rows = wantsRows(options) ? await openTable(FILES, options, { image, volume }) : undefined;
     const lister = new Lister(volume, damage, out, options, rows);
     lister.run(paths.length > 0 ? paths : ['/']);
     if (rows !== undefined) rows.finish();

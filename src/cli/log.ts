@@ -71,7 +71,7 @@ Examples:
           transactions: rowsOf.LOG_TRANSACTIONS,
           items: rowsOf.LOG_ITEMS,
         };
-        const rows = await openTable(tables[what], options);
+        const rows = await openTable(tables[what], options, { image: path, volume });
         try {
           switch (what) {
             case 'status': {

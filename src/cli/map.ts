@@ -5,7 +5,7 @@ import type { Volume } from '../volume/volume.js';
 import type { Damage } from './damage.js';
 import { CliError, EXIT } from './errors.js';
 import { addImageOptions, type ImageOptions, numberArgument, openImage } from './image.js';
-import { addTableOptions, type TableOptions } from './render/table.js';
+import { addTableOptions, type Subject, type TableOptions, wantsRows } from './render/table.js';
 
 interface MapOptions extends ImageOptions, TableOptions {
   ag?: number;
@@ -48,7 +48,7 @@ export function register(program: Command): void {
     'after',
     `
 Each cell is two characters: what most of it is in use for, then what else is in it, damage before all.
---format, or --columns, gives the runs of blocks themselves as rows: xfsimg schema map.
+--format, --columns or -o gives the runs of blocks themselves as rows: xfsimg schema map.
 
 Exit status: 0; 1 where damage was met.
 
@@ -98,7 +98,8 @@ async function map(path: string, options: MapOptions): Promise<void> {
     const inode =
       options.file === undefined ? undefined : findOperand(volume, options.file, damage, { follow: false });
     const file = inode === undefined ? undefined : fileRanges(volume, inode, volume.report);
-    if (options.format !== undefined || options.columns !== undefined) await showRows(views, file, options);
+    if (wantsRows(options) || options.columns !== undefined)
+      await showRows({ image: path, volume }, views, file, options);
     else if (options.file === undefined || file !== undefined) await draw(path, volume, views, file, options);
     await sayDamage(usage.sums, damage);
     damage.finish();
@@ -110,13 +111,18 @@ async function map(path: string, options: MapOptions): Promise<void> {
 type Views = Parameters<typeof import('./mapdraw.js').drawMap>[1]['views'];
 type FileRanges = ReadonlyMap<number, readonly Range[]> | undefined;
 
-async function showRows(views: Views, file: FileRanges, options: MapOptions): Promise<void> {
+async function showRows(
+  subject: Subject,
+  views: Views,
+  file: FileRanges,
+  options: MapOptions,
+): Promise<void> {
   const [{ MAP }, { emitMap }, { openTable }] = await Promise.all([
     import('../dump/rows/usage.js'),
     import('../report/map.js'),
     import('./render/table.js'),
   ]);
-  const rows = await openTable(MAP, options);
+  const rows = await openTable(MAP, options, subject);
   for (const { ag, range } of views) emitMap(rows, ag, range, file);
   rows.finish();
 }

@@ -4,9 +4,11 @@ import type { Finding } from '../repair/finding.js';
 import type { Volume } from '../volume/volume.js';
 import { CliError, EXIT } from './errors.js';
 import { addImageOptions, type ImageOptions, imageError, openImageSource } from './image.js';
+import { Output } from './render/output.js';
 import type { Progress } from './render/progress.js';
+import { addTableOptions, openTable, type TableOptions, wantsRows } from './render/table.js';
 
-interface RepairOptions extends ImageOptions {
+interface RepairOptions extends ImageOptions, TableOptions {
   dryRun?: boolean;
   exitRepaired?: boolean;
   json?: boolean;
@@ -38,8 +40,10 @@ export function register(program: Command): void {
     .option('-v, --verbose', 'show notes and evidence too, and each phase with its time on stderr')
     .option('-q, --quiet', 'no progress on the terminal')
     .option('--force', 'even if the image is in use');
-  addImageOptions(command);
+  addTableOptions(addImageOptions(command));
   command.action(async (path: string, options: RepairOptions) => {
+    if (wantsRows(options) && (options.dryRun !== true || options.json === true))
+      throw new CliError('findings as rows (--format, -o) need -n, and no --json', EXIT.USAGE);
     if (options.dryRun === true) await look(path, options);
     else await change(path, options);
   });
@@ -78,9 +82,10 @@ async function look(path: string, options: RepairOptions): Promise<void> {
       process.stderr.write(`xfsimg: ${path}: the log is dirty: ${how}, in memory alone\n`);
       volume = openVolume(overlay);
     }
+    const print = await openRows(path, volume, options);
     const { findings } = await examineByThreads(volume, progress.update);
     progress.finish();
-    const damage = await show([...restored, ...findings], options);
+    const damage = await show([...restored, ...findings], options, print);
     process.stderr.write(
       damage === 0 ? `xfsimg: ${path}: clean\n` : `xfsimg: ${path}: ${count(damage)}; nothing was written\n`,
     );
@@ -159,21 +164,54 @@ function repairError(path: string, error: unknown): unknown {
 const count = (damage: number): string => `${damage} ${damage === 1 ? 'finding' : 'findings'}`;
 
 /** Findings to stdout, their summary to stderr; returns the number of those that are damage. */
-async function show(findings: readonly Finding[], options: RepairOptions): Promise<number> {
-  const [{ summarize }, { Output }] = await Promise.all([
-    import('../repair/examine.js'),
-    import('./render/output.js'),
-  ]);
+async function show(
+  findings: readonly Finding[],
+  options: RepairOptions,
+  print: Print = printLines,
+): Promise<number> {
+  const { summarize } = await import('../repair/examine.js');
   const shown = findings.filter((f) => f.severity === 'damage' || options.verbose === true);
+  print(shown, options);
+  for (const { code, severity, count } of summarize(shown))
+    process.stderr.write(`xfsimg: ${count} ${severity === 'note' ? `${code} (note)` : code}\n`);
+  return findings.filter((f) => f.severity === 'damage').length;
+}
+
+type Print = (findings: readonly Finding[], options: RepairOptions) => void;
+
+const printLines: Print = (findings, options) => {
   const out = new Output();
-  for (const finding of shown) {
+  for (const finding of findings) {
     if (options.json === true) out.text(`${JSON.stringify(finding)}\n`);
     else for (const line of linesOf(finding, options.verbose === true)) out.text(`${line}\n`);
   }
   out.flush();
-  for (const { code, severity, count } of summarize(shown))
-    process.stderr.write(`xfsimg: ${count} ${severity === 'note' ? `${code} (note)` : code}\n`);
-  return findings.filter((f) => f.severity === 'damage').length;
+};
+
+/** Opens the table of findings, where one is asked for. Throws CliError. */
+async function openRows(image: string, volume: Volume, options: RepairOptions): Promise<Print | undefined> {
+  if (!wantsRows(options)) return undefined;
+  const [{ FINDINGS }, { emitRow }] = await Promise.all([
+    import('../dump/rows/findings.js'),
+    import('../dump/table.js'),
+  ]);
+  const rows = await openTable(FINDINGS, options, { image, volume });
+  return (findings) => {
+    for (const f of findings)
+      emitRow(rows, FINDINGS, {
+        code: f.code,
+        severity: f.severity,
+        agno: f.agno ?? null,
+        agbno: f.agbno ?? null,
+        blocks: f.blocks ?? null,
+        ino: f.ino ?? null,
+        path: f.path ?? null,
+        offset: f.offset ?? null,
+        message: f.message,
+        action: f.action,
+      });
+    rows.finish();
+  };
 }
 
 /** A finding as text: one line, and the evidence below it where asked for. */

@@ -33,15 +33,16 @@ Example:
 }
 
 async function report(path: string, options: ReportOptions): Promise<void> {
-  const [{ gather }, { reportPage }, { packageUrl }] = await Promise.all([
+  const [{ gather }, { reportPage }, { packageUrl }, { refuseImage }] = await Promise.all([
     import('../report/gather.js'),
     import('../report/page.js'),
     import('./package.js'),
+    import('./render/file.js'),
   ]);
   const { output } = options;
   const source = openImageSource(path, options);
   try {
-    if (output !== '-') refuseImage(path, output);
+    if (output !== '-') refuseImage(path, output, 'page');
     const read = (name: string): string => fs.readFileSync(packageUrl(name), 'utf8');
     const data = await gather(source, {
       image: basename(path),
@@ -64,15 +65,6 @@ async function report(path: string, options: ReportOptions): Promise<void> {
   } finally {
     source.close();
   }
-}
-
-/** A page in place of the image it tells of would be a loss. */
-function refuseImage(path: string, output: string): void {
-  const there = fs.statSync(output, { throwIfNoEntry: false });
-  if (there === undefined) return;
-  const image = fs.statSync(path);
-  if (there.dev === image.dev && there.ino === image.ino)
-    throw new CliError(`${output}: this is the image itself: name another file for the page`, EXIT.USAGE);
 }
 
 async function write(output: string, page: string): Promise<void> {

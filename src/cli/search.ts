@@ -12,7 +12,7 @@ import { openImage } from './image.js';
 import { NameWriter } from './names.js';
 import { findOperand } from './operands.js';
 import { Output } from './render/output.js';
-import { openTable } from './render/table.js';
+import { openTable, wantsRows } from './render/table.js';
 
 const SLASH = 0x2f;
 const NEWLINE = 10;
@@ -28,7 +28,7 @@ export async function search(image: string, paths: string[], options: FindOption
   try {
     const damage = new Damage(volume, image);
     const out = new Output();
-    const rows = options.format === undefined ? undefined : await openTable(FILES, options, out);
+    const rows = wantsRows(options) ? await openTable(FILES, options, { image, volume }) : undefined;
     // A zero byte ends what another program reads: that gets the bytes as they are.
     const names = new NameWriter(out, options.print0 === true ? false : undefined);
     const end = options.print0 === true ? 0 : NEWLINE;

@@ -26,21 +26,28 @@ export function register(program: Command): void {
 }
 
 async function stat(image: string, paths: string[], options: StatOptions): Promise<void> {
-  const [{ openImage }, { Damage }, { findOperand }, { Output }, { openTable }, { emitFile, FILES }, text] =
-    await Promise.all([
-      import('./image.js'),
-      import('./damage.js'),
-      import('./operands.js'),
-      import('./render/output.js'),
-      import('./render/table.js'),
-      import('../dump/files.js'),
-      import('../format/text.js'),
-    ]);
+  const [
+    { openImage },
+    { Damage },
+    { findOperand },
+    { Output },
+    { openTable, wantsRows },
+    { emitFile, FILES },
+    text,
+  ] = await Promise.all([
+    import('./image.js'),
+    import('./damage.js'),
+    import('./operands.js'),
+    import('./render/output.js'),
+    import('./render/table.js'),
+    import('../dump/files.js'),
+    import('../format/text.js'),
+  ]);
   const volume = openImage(image, options);
   try {
     const damage = new Damage(volume, image);
     const out = new Output();
-    const rows = options.format === undefined ? undefined : await openTable(FILES, options, out);
+    const rows = wantsRows(options) ? await openTable(FILES, options, { image, volume }) : undefined;
     const describe = rows === undefined ? (await import('./describe.js')).describeInode : undefined;
     let first = true;
     for (const path of paths) {

@@ -8,6 +8,7 @@ import { INODE } from './inode.js';
 import { INODES } from './inodes.js';
 import { ATTR, DIR } from './names.js';
 import { DEDUPE } from './rows/dedupe.js';
+import { FINDINGS } from './rows/findings.js';
 import { LOG_ITEMS, LOG_RECORDS, LOG_STATUS, LOG_TRANSACTIONS } from './rows/log.js';
 import { MAP } from './rows/usage.js';
 import type { Table } from './table.js';
@@ -38,5 +39,6 @@ export const TABLES: ReadonlyMap<string, Table> = new Map(
     LOG_TRANSACTIONS,
     LOG_ITEMS,
     DEDUPE,
+    FINDINGS,
   ].map((table: Table): [string, Table] => [table.name, table]),
 );

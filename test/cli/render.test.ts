@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { CliError } from '../../src/cli/errors.js';
-import { Output } from '../../src/cli/render/output.js';
+import { openImage } from '../../src/cli/image.js';
 import { openTable, type TableOptions } from '../../src/cli/render/table.js';
 import { any, bool, emitRow, optional, table, text, u64, uint } from '../../src/dump/table.js';
 import { bytesToText, textToBytes } from '../../src/format/text.js';
 import { tmpdir } from '../support/oracle.js';
+import { unpackImage } from '../support/unpack.js';
 
 const T = table('sample', 'rows of a test', {
   n: uint('a number'),
@@ -28,17 +29,16 @@ interface Sample {
 
 const folder = tmpdir();
 
+const image = join(folder, 'image');
+unpackImage(join(import.meta.dirname, '../../fixtures/shared-healthy/image.gz'), image);
+const subject = { image, volume: openImage(image) };
+
 /** What a table's rows look like on its output. */
 async function render(rows: readonly Sample[], options: TableOptions): Promise<Buffer> {
   const path = join(folder, 'out');
-  const fd = openSync(path, 'w');
-  try {
-    const writer = await openTable(T, options, new Output(fd));
-    for (const row of rows) emitRow(writer, T, row);
-    writer.finish();
-  } finally {
-    closeSync(fd);
-  }
+  const writer = await openTable(T, { ...options, output: path }, subject);
+  for (const row of rows) emitRow(writer, T, row);
+  writer.finish();
   return readFileSync(path);
 }
 

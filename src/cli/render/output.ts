@@ -1,9 +1,11 @@
 /**
- * Standard output through one buffer, written synchronously: rows come out of a walk that never yields to the
+ * Standard output, or a file, through one buffer, written synchronously: rows come out of a walk that never yields to the
  * event loop, so a stream would queue them all in memory.
  */
 import { fstatSync, writeSync } from 'node:fs';
 import { textToBytes } from '../../format/text.js';
+import { reason } from '../../image/source.js';
+import { CliError } from '../errors.js';
 
 const SIZE = 64 * 1024;
 const ZERO = 48;
@@ -36,12 +38,17 @@ export class Output {
   readonly #fd: number;
   readonly #onClosed: () => never;
   readonly bytes = Buffer.allocUnsafe(SIZE);
+  readonly #name: string;
   used = 0;
 
-  /** `onClosed` is called when the reader has gone away; by default the process exits with status 0. */
-  constructor(fd = 1, onClosed: () => never = endQuietly) {
+  /**
+   * `onClosed` is called when the reader has gone away; by default the process exits with status 0. `name` is
+   * for the CliError thrown where writing fails.
+   */
+  constructor(fd = 1, onClosed: () => never = endQuietly, name = 'standard output') {
     this.#fd = fd;
     this.#onClosed = onClosed;
+    this.#name = name;
   }
 
   /** Makes room for `n` bytes (at most 64 KiB) at `used`. */
@@ -131,7 +138,7 @@ export class Output {
         const { code } = error as NodeJS.ErrnoException;
         if (code === 'EAGAIN') pause();
         else if (code === 'EPIPE') this.#onClosed();
-        else throw error;
+        else throw new CliError(`${this.#name}: cannot write: ${reason(error)}`);
       }
     }
   }

@@ -3,19 +3,20 @@
  *
  *     addTableOptions(command);
  *     ...
- *     const rows = await openTable(REFCOUNT, options);
+ *     const rows = await openTable(REFCOUNT, options, { image, volume });
  *     dumpRefcount(volume, rows);
  *     rows.finish();
  */
 import { type Command, Option } from 'commander';
 import type { Table } from '../../dump/table.js';
+import type { Volume } from '../../volume/volume.js';
 import { CliError, EXIT } from '../errors.js';
 import { DelimitedWriter } from './delimited.js';
 import { JsonWriter } from './json.js';
 import { Output, stdoutIsTerminal } from './output.js';
 import type { TableWriter } from './writer.js';
 
-export const FORMATS = ['table', 'json', 'ndjson', 'csv', 'tsv'] as const;
+export const FORMATS = ['table', 'json', 'ndjson', 'csv', 'tsv', 'parquet'] as const;
 export type Format = (typeof FORMATS)[number];
 
 /** What commander makes of `addTableOptions`. */
@@ -25,6 +26,15 @@ export interface TableOptions {
   /** False with --no-header. */
   header?: boolean;
   color?: 'auto' | 'always' | 'never';
+  /** A file for the rows; - is standard output. */
+  output?: string;
+}
+
+/** What the rows tell of: a Parquet file says so in every row. */
+export interface Subject {
+  /** The image's path as it was given. */
+  readonly image: string;
+  readonly volume: Pick<Volume, 'superblock' | 'g'>;
 }
 
 export function addTableOptions(command: Command): Command {
@@ -37,8 +47,18 @@ export function addTableOptions(command: Command): Command {
     )
     .option('--columns <names>', 'columns to show, in this order, separated by commas')
     .option('--no-header', 'no line of column names (table, csv, tsv)')
-    .addOption(colorOption());
+    .option('-o, --output <file>', 'write the rows to a file (parquet needs one)')
+    .addOption(colorOption())
+    .hook('preAction', (_, action) => {
+      const { format, output } = action.opts<TableOptions>();
+      if (format === 'parquet' && output === undefined)
+        throw new CliError('--format parquet needs -o FILE: it is binary', EXIT.USAGE);
+    });
 }
+
+/** For commands whose output is no table by itself: whether rows are asked for instead. */
+export const wantsRows = ({ format, output }: TableOptions): boolean =>
+  format !== undefined || output !== undefined;
 
 export const colorOption = (): Option =>
   new Option('--color <when>', 'colours in tables').choices(['auto', 'always', 'never']).default('auto');
@@ -70,15 +90,16 @@ export function chooseColumns(table: Table, names: string | undefined): number[]
   });
 }
 
-/** The writer for a table. Loads the terminal's drawing libraries only where they are used. */
-export async function openTable(
-  table: Table,
-  options: TableOptions,
-  out: Output = new Output(),
-): Promise<TableWriter> {
+/**
+ * The writer for a table. Loads the terminal's drawing libraries, and Parquet's, only where they are used.
+ * Throws CliError for columns there are not and for a file that cannot be written.
+ */
+export async function openTable(table: Table, options: TableOptions, subject: Subject): Promise<TableWriter> {
   const chosen = chooseColumns(table, options.columns);
   const header = options.header !== false;
-  const format = options.format ?? (stdoutIsTerminal() ? 'table' : 'tsv');
+  const intoFile = options.output !== undefined && options.output !== '-';
+  const format = options.format ?? (!intoFile && stdoutIsTerminal() ? 'table' : 'tsv');
+  const out = intoFile ? await openFile(options.output!, subject.image) : new Output();
   switch (format) {
     case 'json':
     case 'ndjson':
@@ -92,9 +113,23 @@ export async function openTable(
         import('cli-table3'),
         import('chalk'),
       ]);
-      const chalk = new Chalk({ level: wantsColor(options.color) ? 1 : 0 });
-      const width = process.stdout.columns ?? Number.POSITIVE_INFINITY;
+      const colored = wantsColor(options.color, intoFile ? {} : process.stdout);
+      const chalk = new Chalk({ level: colored ? 1 : 0 });
+      const width = (intoFile ? undefined : process.stdout.columns) ?? Number.POSITIVE_INFINITY;
       return new GridWriter(table, chosen, out, { header, width, tools: { Table3, chalk } });
     }
+    case 'parquet': {
+      const [{ ParquetTableWriter }, { importPackage }] = await Promise.all([
+        import('./parquet.js'),
+        import('../package.js'),
+      ]);
+      const tools = await importPackage<typeof import('hyparquet-writer')>('hyparquet-writer');
+      return new ParquetTableWriter(table, chosen, out, { subject, tools });
+    }
   }
+}
+
+async function openFile(path: string, image: string): Promise<Output> {
+  const { openOutputFile } = await import('./file.js');
+  return openOutputFile(path, image);
 }

@@ -1,0 +1,25 @@
+/** Files that commands write what they print to. */
+import { openSync, statSync } from 'node:fs';
+import { reason } from '../../image/source.js';
+import { CliError, EXIT } from '../errors.js';
+import { Output } from './output.js';
+
+/** A page or a table in place of the image it tells of would be a loss. Throws CliError. */
+export function refuseImage(image: string, output: string, what: string): void {
+  const there = statSync(output, { throwIfNoEntry: false });
+  if (there === undefined) return;
+  const { dev, ino } = statSync(image);
+  if (there.dev === dev && there.ino === ino)
+    throw new CliError(`${output}: this is the image itself: name another file for the ${what}`, EXIT.USAGE);
+}
+
+/** A new file, or one that is emptied, for the rows of a table of `image`. Throws CliError. */
+export function openOutputFile(path: string, image: string): Output {
+  try {
+    refuseImage(image, path, 'rows');
+    return new Output(openSync(path, 'w'), undefined, path);
+  } catch (error) {
+    if (error instanceof CliError) throw error;
+    throw new CliError(`${path}: cannot be written: ${reason(error)}`);
+  }
+}
