@@ -26,9 +26,9 @@ export class Evidence implements Context {
   /** Claims and rmap records of the inodes involved, by inode number. */
   readonly #claims = new Map<number, Mapping[]>();
   readonly #rmaps = new Map<number, Mapping[]>();
-  /** Lengths of stretches that lost a claimant: leaked ones, and those with a refcount above the claims. */
-  readonly #leaked = new Set<number>();
-  readonly #sharedLeaked = new Set<number>();
+  /** Stretches that lost a claimant: leaked ones, and those with a refcount above the claims. */
+  readonly #leaked = new Lost();
+  readonly #sharedLeaked = new Lost();
 
   constructor(observation: Observation, runs: readonly Run[]) {
     this.#o = observation;
@@ -67,10 +67,10 @@ export class Evidence implements Context {
       run.trust.refcount &&
       run.refcount >= 2 &&
       run.refcount > run.claims.filter((c) => c.info & CLAIM.DATA).length;
-    stretches(runs, (run) => leaked(run) && !shared(run), this.#leaked);
-    stretches(runs, shared, this.#sharedLeaked);
+    this.#leaked.gather(runs, (run) => leaked(run) && !shared(run));
+    this.#sharedLeaked.gather(runs, shared);
     // A file can have had its extent partly to itself and partly shared.
-    stretches(runs, (run) => leaked(run) || shared(run), this.#sharedLeaked);
+    this.#sharedLeaked.gather(runs, (run) => leaked(run) || shared(run));
   }
 
   stands(run: Run, claim: RunClaim): boolean {
@@ -162,12 +162,13 @@ export class Evidence implements Context {
     return undefined;
   }
 
-  looksRedirected(_run: Run, claim: RunClaim): boolean {
+  looksRedirected(run: Run, claim: RunClaim): boolean {
     if (claim.slot < 0) return false;
     if (this.#o.table.flags[claim.slot] & SLOT.BLOCKS_DIFFER) return true;
-    if (this.#leaked.has(claim.extentBlocks)) return true;
+    const start = this.#o.ags[run.agno].claims.start[claim.index];
+    if (this.#leaked.fits(run.agno, start, claim.extentBlocks)) return true;
     // Only a flagged file can have been one of several owners elsewhere.
-    return claim.flagged && this.#sharedLeaked.has(claim.extentBlocks);
+    return claim.flagged && this.#sharedLeaked.fits(run.agno, start, claim.extentBlocks);
   }
 
   /** What an inode's fork maps at a file block, if anything. */
@@ -176,22 +177,38 @@ export class Evidence implements Context {
   }
 }
 
-/** Lengths of the longest stretches of neighbouring runs that have a property. */
-function stretches(runs: readonly Run[], has: (run: Run) => boolean, into: Set<number>): void {
-  let agno = -1;
-  let end = -1;
-  let length = 0;
-  for (const run of runs) {
-    const yes = has(run);
-    if (length > 0 && (!yes || run.agno !== agno || run.start !== end)) {
-      into.add(length);
+/** Stretches that some claimant was moved away from, by their length. */
+class Lost {
+  readonly #byLength = new Map<number, { agno: number; start: number }[]>();
+
+  /** Takes the longest stretches of neighbouring runs that have a property. */
+  gather(runs: readonly Run[], has: (run: Run) => boolean): void {
+    let agno = -1;
+    let end = -1;
+    let length = 0;
+    const add = (): void => {
+      if (length === 0) return;
+      const known = this.#byLength.get(length);
+      const stretch = { agno, start: end - length };
+      if (known === undefined) this.#byLength.set(length, [stretch]);
+      else known.push(stretch);
       length = 0;
+    };
+    for (const run of runs) {
+      const yes = has(run);
+      if (!yes || run.agno !== agno || run.start !== end) add();
+      if (yes) length += run.blocks;
+      agno = run.agno;
+      end = run.start + run.blocks;
     }
-    if (yes) length += run.blocks;
-    agno = run.agno;
-    end = run.start + run.blocks;
+    add();
   }
-  if (length > 0) into.add(length);
+
+  /** Whether an extent may be one that was moved away: as long as a stretch, and no longer on it. */
+  fits(agno: number, start: number, blocks: number): boolean {
+    const known = this.#byLength.get(blocks) ?? [];
+    return known.some((s) => s.agno !== agno || s.start + blocks <= start || start + blocks <= s.start);
+  }
 }
 
 function put(

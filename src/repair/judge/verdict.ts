@@ -140,7 +140,9 @@ function judgeDuplicates(run: Run, context: Context, draft: Draft): void {
     if (confirmed >= 2) loseFlag();
     return;
   }
-  if (refcount === n && flagged === n) return;
+  // A record above the claims tells of one that is missing, and nothing against those that are there; a tree
+  // that does not verify tells nothing by what it leaves out.
+  if (flagged === n && (refcount >= n || (!trust.refcount && refcount < 2))) return;
   const redirected = claims.filter((c) => context.looksRedirected(run, c));
   if (redirected.length > 0 && redirected.length < n && refcount !== n) {
     const kept = claims.filter((c) => !redirected.includes(c));
