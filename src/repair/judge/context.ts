@@ -8,7 +8,7 @@ import type { Observation } from '../observe/observe.js';
 import { QUOTA_MAGIC } from '../pointers.js';
 import type { Run, RunClaim, RunRmap } from './runs.js';
 import { standingOn } from './standing.js';
-import type { Context } from './verdict.js';
+import { type Context, SUSPICION } from './verdict.js';
 
 /** A stretch of an inode's fork, by claim or by rmap record. */
 export interface Mapping {
@@ -162,13 +162,15 @@ export class Evidence implements Context {
     return undefined;
   }
 
-  looksRedirected(run: Run, claim: RunClaim): boolean {
-    if (claim.slot < 0) return false;
-    if (this.#o.table.flags[claim.slot] & SLOT.BLOCKS_DIFFER) return true;
+  suspicion(run: Run, claim: RunClaim): number {
+    if (claim.slot < 0) return SUSPICION.NONE;
+    if (this.#o.table.flags[claim.slot] & (SLOT.BLOCKS_DIFFER | SLOT.ODD_FORK)) return SUSPICION.INODE;
     const start = this.#o.ags[run.agno].claims.start[claim.index];
-    if (this.#leaked.fits(run.agno, start, claim.extentBlocks)) return true;
     // Only a flagged file can have been one of several owners elsewhere.
-    return claim.flagged && this.#sharedLeaked.fits(run.agno, start, claim.extentBlocks);
+    const fits =
+      this.#leaked.fits(run.agno, start, claim.extentBlocks) ||
+      (claim.flagged && this.#sharedLeaked.fits(run.agno, start, claim.extentBlocks));
+    return fits ? SUSPICION.LENGTH : SUSPICION.NONE;
   }
 
   /** What an inode's fork maps at a file block, if anything. */

@@ -10,10 +10,11 @@
  *   rmap names an owner that does not claim the run       that mapping is restored
  *   nothing tells                                         undecided
  *
- * Without an rmap btree two more things are asked before a run is left undecided. Both point at a mapping
- * that was changed, and neither ever makes anything shared: blocks that nobody claims and nothing calls free
- * ("leaked") of just the length of one claimant's whole extent, and a claimant whose forks do not hold the
- * number of blocks its inode counts.
+ * Without an rmap btree two more things are asked before a run is left undecided (SUSPICION). Both point at a
+ * mapping that was changed, and neither ever makes anything shared: a claimant whose own inode does not add up,
+ * and, where there is none, blocks that have lost an owner of just the length of one claimant's whole extent.
+ * A refcount record of as many as claim the run, or more, is for all flagged claimants; a refcount btree that
+ * does not verify is against none by what it leaves out.
  */
 import { RMAP_OWN } from '../../format/btree.js';
 import { CLAIM } from '../observe/columns.js';
@@ -43,6 +44,15 @@ export interface Verdict {
   readonly refcount: number;
 }
 
+/** How much tells that a claim's mapping was changed. */
+export const SUSPICION = {
+  NONE: 0,
+  /** Blocks elsewhere have lost an owner, and are just as long. */
+  LENGTH: 1,
+  /** The inode's forks list what cannot be, or not as many blocks as it counts. */
+  INODE: 2,
+} as const;
+
 /** What the verdict asks beyond the run itself. */
 export interface Context {
   /** Whether the metadata claim's own block stands there and verifies. */
@@ -54,8 +64,8 @@ export interface Context {
   isLostMapping(run: Run, rmap: RunRmap): boolean;
   /** Whether an rmap record gives this file offset other blocks, which nobody claims. */
   isMappedElsewhere(run: Run, claim: RunClaim): boolean;
-  /** Whether something tells that this claim's mapping was changed: see above. */
-  looksRedirected(run: Run, claim: RunClaim): boolean;
+  /** How much tells that this claim's mapping was changed: one of SUSPICION. */
+  suspicion(run: Run, claim: RunClaim): number;
 }
 
 const isData = (c: RunClaim): boolean => (c.info & CLAIM.DATA) !== 0;
@@ -98,13 +108,13 @@ function judgeMetadata(run: Run, context: Context, draft: Draft): void {
     run.claims.forEach((c, i) => {
       if (!c.confirmed) draft.claims[i] = 'corrupt';
     });
-  } else if (staging && data.length === 1 && !context.looksRedirected(run, data[0])) {
+  } else if (staging && data.length === 1 && context.suspicion(run, data[0]) === SUSPICION.NONE) {
     draft.code = 'duplicate.undecided';
     draft.claims.fill('undecided');
   } else {
     // What the free list holds is written on by nobody: a file whose mapping was changed has not put it there.
     const listed = run.claims.every((c) => isData(c) || c.owner === RMAP_OWN.AG);
-    const moved = listed && data.every((c) => context.looksRedirected(run, c));
+    const moved = listed && data.every((c) => context.suspicion(run, c) > SUSPICION.NONE);
     const dataKept = !moved && !(staging && data.length === 1);
     run.claims.forEach((c, i) => {
       if (isData(c) ? !dataKept : dataKept || (c.owner !== RMAP_OWN.COW && !moved))
@@ -140,15 +150,18 @@ function judgeDuplicates(run: Run, context: Context, draft: Draft): void {
     if (confirmed >= 2) loseFlag();
     return;
   }
-  // A record above the claims tells of one that is missing, and nothing against those that are there; a tree
-  // that does not verify tells nothing by what it leaves out.
-  if (flagged === n && (refcount >= n || (!trust.refcount && refcount < 2))) return;
-  const redirected = claims.filter((c) => context.looksRedirected(run, c));
-  if (redirected.length > 0 && redirected.length < n && refcount !== n) {
-    const kept = claims.filter((c) => !redirected.includes(c));
+  // A record above the claims tells of one that is missing, and nothing against those that are there.
+  if (flagged === n && refcount >= n) return;
+  const suspicion = claims.map((c) => context.suspicion(run, c));
+  for (const least of [SUSPICION.INODE, SUSPICION.LENGTH]) {
+    if (refcount === n) break;
+    // That no record is found where the tree does not verify is nothing against those with the flag.
+    if (least === SUSPICION.LENGTH && flagged === n && !trust.refcount && refcount === 0) break;
+    const kept = claims.filter((_, i) => suspicion[i] < least);
+    if (kept.length === 0 || kept.length === n) continue;
     // What is left must make sense by itself.
     if (kept.length === 1 || kept.every((c) => c.flagged) || refcount === kept.length) {
-      lose((c) => redirected.includes(c));
+      lose((c) => !kept.includes(c));
       if (kept.length >= 2) loseFlag();
       return;
     }

@@ -33,6 +33,8 @@ export class ForkClaims {
   readonly #agShift: number;
   readonly #lengths: Float64Array;
   readonly #maxBlock: number;
+  /** Set where a fork lists an extent that cannot be; whoever asks sets it back. */
+  odd = false;
 
   constructor(volume: Volume, claims: readonly Claims[], log: FaultLog) {
     const { g } = volume;
@@ -108,6 +110,7 @@ export class ForkClaims {
     let total = 0;
     let index = 0;
     const g = this.#g;
+    this.odd = true;
     walkExtents(
       this.#volume,
       inode,
@@ -152,6 +155,7 @@ export class ForkClaims {
             const value = `offset ${offset}, ${blocks} blocks from fsblock ${extentFsblock(block, at)}`;
             const expected = `blocks inside one AG, at file block ${end} or later`;
             report({ structure: 'bmbt', ino: inode.ino, agno, agbno, field, value, expected });
+            this.odd = true;
             continue;
           }
           end = offset + blocks;

@@ -191,6 +191,7 @@ export class InodeScanner {
     if (v.getUint16(base) !== XFS_DINODE_MAGIC) return;
     const doubt = flags & SLOT.DOUBTFUL ? CLAIM.DOUBTFUL : 0;
     let found = 0;
+    this.#forks.odd = false;
     const format = v.getUint8(base + AT.format);
     if (format === FORK_FORMAT.EXTENTS || format === FORK_FORMAT.BTREE) {
       const kind =
@@ -211,10 +212,10 @@ export class InodeScanner {
         found += this.#forks.enter(v, base, ino, slot, 'attr', aformat, CLAIM.ATTR | doubt);
     }
     const stored = getU64(v, base + AT.nblocks);
-    if (found !== stored && this.#log.clean) {
-      table.flags[slot] |= SLOT.BLOCKS_DIFFER;
-      this.#part.blockCounts.push({ slot, stored, found });
-    }
+    if (this.#forks.odd) table.flags[slot] |= SLOT.ODD_FORK;
+    // Of what is damaged some is not found: only what is too much tells.
+    if (found > stored || (found !== stored && this.#log.clean)) table.flags[slot] |= SLOT.BLOCKS_DIFFER;
+    if (found !== stored && this.#log.clean) this.#part.blockCounts.push({ slot, stored, found });
     if (type === S_IF.DIR && !(flags & SLOT.SYSTEM)) this.#contents.directory(this.#inodeAt(base, ino), slot);
     else if (type === S_IF.LNK) this.#contents.symlink(this.#inodeAt(base, ino));
     const attrs = v.getUint8(base + AT.forkoff) !== 0;

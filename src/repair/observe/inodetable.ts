@@ -19,6 +19,8 @@ export const SLOT = {
   UNLINKED: 1 << 5,
   /** Its forks hold another number of blocks than it says. */
   BLOCKS_DIFFER: 1 << 6,
+  /** One of its forks lists an extent that cannot be: the others of the list may be wrong too. */
+  ODD_FORK: 1 << 7,
 } as const;
 
 /** File types that no directory entry may give share the last bit of `types`. */
