@@ -159,6 +159,8 @@ function judgeDuplicates(run: Run, context: Context, draft: Draft): void {
     if (least === SUSPICION.LENGTH && flagged === n && !trust.refcount && refcount === 0) break;
     const kept = claims.filter((_, i) => suspicion[i] < least);
     if (kept.length === 0 || kept.length === n) continue;
+    // More suspects than there are claims too many: lengths alike by chance.
+    if (refcount < n && refcount > kept.length) continue;
     // What is left must make sense by itself.
     if (kept.length === 1 || kept.every((c) => c.flagged) || refcount === kept.length) {
       lose((c) => !kept.includes(c));
