@@ -107,6 +107,19 @@ export const FORGERIES: Forgery[] = [
     plain: ['duplicate.corrupt /victim'],
   },
   {
+    name: 'extent made longer, past the next of its own and into the next files',
+    make: (b) => setExtent(b, 'flagged', 'blockcount', 14),
+    // Where it is one extent with an rmap btree, this makes it shorter: what becomes of it is all that counts.
+    plain: ['data-fork.value /flagged', 'duplicate.corrupt /flagged', 'refcount.high'],
+    plainNotes: ['reflink.flag-unneeded /flagged', 'reflink.flag-unneeded /lender'],
+  },
+  {
+    name: 'refcount btree without its magic, and a leak as long as what three share',
+    make: (b) => [...refcount('write -d magic 0'), ...setExtent(b, 'other', 'blockcount', 1)],
+    rmap: ['free.leaked', 'inode.blocks /other', 'mapping.lost /other', 'refcountbt.magic', 'rmap.stale'],
+    plain: ['free.leaked', 'free.leaked', 'inode.blocks /other', 'refcountbt.magic'],
+  },
+  {
     name: 'two files with their blocks swapped',
     make: (b) => [
       ...setExtent(b, 'victim', 'startblock', blockOf(b, 'same')),
