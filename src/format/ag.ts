@@ -2,9 +2,11 @@
  * The AG headers behind the superblock: AGF (free space), AGI (inodes) and AGFL (the free list), sectors 1,
  * 2 and 3 of each AG. Layouts: struct xfs_agf, xfs_agi, xfs_agfl in xfs_format.h.
  */
+
 import { crcHolds } from './checksum.js';
 import { hex, type Report, type Where } from './fault.js';
 import { agLength, firstFreeAgbno, type Geometry } from './geometry.js';
+import { verifyLsn } from './log.js';
 import { array, crc, formatUuid, structure, u32, u64, uuid, viewOf } from './structure.js';
 import { NULLAGBLOCK } from './superblock.js';
 
@@ -97,6 +99,7 @@ function verifyCommon(
   }
   if (!crcHolds(sector, at.crc)) bad('crc', hex(v.getUint32(at.crc, true)), 'the checksum of the sector');
   if (!sameUuid(g, sector, at.uuid)) bad('uuid', formatUuid(v, at.uuid), g.metaUuid);
+  verifyLsn(g, v, at.lsn, bad);
   if (v.getUint32(at.versionnum) !== AG_HEADER_VERSION) bad('versionnum', v.getUint32(at.versionnum), '1');
   if (v.getUint32(at.seqno) !== agno) bad('seqno', v.getUint32(at.seqno), `the AG's number ${agno}`);
   if (v.getUint32(at.length) !== agLength(g, agno))
@@ -207,6 +210,7 @@ export function verifyAgfl(
   if (!crcHolds(sector, AGFL.at.crc))
     bad('crc', hex(v.getUint32(AGFL.at.crc, true)), 'the checksum of the sector');
   if (!sameUuid(g, sector, AGFL.at.uuid)) bad('uuid', formatUuid(v, AGFL.at.uuid), g.metaUuid);
+  verifyLsn(g, v, AGFL.at.lsn, bad);
   if (v.getUint32(AGFL.at.seqno) !== agno)
     bad('seqno', v.getUint32(AGFL.at.seqno), `the AG's number ${agno}`);
   const slots = agflSize(g.sectsize);

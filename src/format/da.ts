@@ -3,10 +3,12 @@
  * Every block starts with a `blkinfo`; nodes hold the highest hash of each child, leaves are of the directory
  * or the attribute kind (dir.ts, attr.ts). Layouts: xfs_da_format.h.
  */
+
 import { sameUuid } from './ag.js';
 import { crcHolds } from './checksum.js';
 import { hex, type Report } from './fault.js';
 import { blockOffset, type Geometry } from './geometry.js';
+import { verifyLsn } from './log.js';
 import { crc, formatUuid, getU64, nested, structure, u16, u32, u64, uuid, viewOf } from './structure.js';
 
 export const XFS_DA3_NODE_MAGIC = 0x3ebe;
@@ -69,7 +71,7 @@ export const daddrOf = (g: Geometry, place: Place): number => blockOffset(g, pla
 export function verifyIdentity(
   g: Geometry,
   block: Uint8Array,
-  at: { readonly crc: number; readonly bno: number; readonly uuid: number; readonly owner: number },
+  at: Readonly<Record<'crc' | 'bno' | 'uuid' | 'owner' | 'lsn', number>>,
   prefix: string,
   place: Place,
   bad: Bad,
@@ -78,6 +80,7 @@ export function verifyIdentity(
   if (!crcHolds(block, at.crc))
     bad(`${prefix}crc`, hex(v.getUint32(at.crc, true)), 'the checksum of the block');
   if (!sameUuid(g, block, at.uuid)) bad(`${prefix}uuid`, formatUuid(v, at.uuid), g.metaUuid);
+  verifyLsn(g, v, at.lsn, bad, `${prefix}lsn`);
   const daddr = daddrOf(g, place);
   if (getU64(v, at.bno) !== daddr) bad(`${prefix}bno`, getU64(v, at.bno), `the block's own address ${daddr}`);
   if (getU64(v, at.owner) !== place.ino)
@@ -93,6 +96,7 @@ interface PieceAt {
   readonly uuid: number;
   readonly owner: number;
   readonly bno: number;
+  readonly lsn: number;
 }
 
 /**

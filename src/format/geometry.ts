@@ -9,6 +9,7 @@
  * two instead of shifts wherever a value can pass 32 bits.
  */
 import { type Features, featuresOf } from './features.js';
+import type { Lsn } from './log.js';
 import { formatUuid, getU64, viewOf } from './structure.js';
 import { FEATURES2, SUPERBLOCK, VERSION_BITS } from './superblock.js';
 
@@ -48,6 +49,11 @@ export interface Geometry {
   readonly metaUuid: string;
   /** The metadata UUID as it stands in blocks: 16 bytes. */
   readonly metaUuidBytes: Uint8Array;
+  /**
+   * Head of the log, which no LSN in metadata can be ahead of: Linux refuses such a block. Known to who has
+   * scanned the log and has it looked at (repair); undefined: LSNs are not judged.
+   */
+  head?: Lsn;
 }
 
 /** Derives the geometry of a superblock that has been verified. */

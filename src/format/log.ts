@@ -127,6 +127,22 @@ export const compareLsnAt = (v: DataView, at: number, b: Lsn): number =>
 /** "cycle/block", both decimal. */
 export const formatLsn = (lsn: Lsn): string => `${lsn.cycle}/${lsn.block}`;
 
+/**
+ * Checks the LSN at byte `at` of a metadata block against the head of the log, where that is known. All ones
+ * (NULLCOMMITLSN, xfs_log.c) is right anywhere: values of remote attributes, which are not logged, carry it.
+ */
+export function verifyLsn(
+  { head }: { readonly head?: Lsn },
+  v: DataView,
+  at: number,
+  bad: (field: string, value: string, expected: string) => void,
+  field = 'lsn',
+): void {
+  if (head === undefined || compareLsnAt(v, at, head) <= 0) return;
+  if (v.getUint32(at) !== 0xffff_ffff || v.getUint32(at + 4) !== 0xffff_ffff)
+    bad(field, formatLsn(readLsn(v, at)), `at most ${formatLsn(head)}, the head of the log`);
+}
+
 /** The cycle stamped on a log block: its first word, or the word behind the magic of a record header. */
 export const blockCycle = (v: DataView, at: number): number => {
   const word = v.getUint32(at);

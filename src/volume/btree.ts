@@ -6,6 +6,7 @@
  * checked (magic, CRC, level, owner, own address, sibling links, key order, parent key); a block that cannot
  * be trusted is reported and left out. Each block is visited once, so a loop ends.
  */
+
 import { sameUuid } from '../format/ag.js';
 import {
   AG_BTREE_ROOT,
@@ -30,6 +31,7 @@ import {
   type Geometry,
   isFsRange,
 } from '../format/geometry.js';
+import { verifyLsn } from '../format/log.js';
 import { formatUuid, getU64 } from '../format/structure.js';
 import { bytesOf, type Volume } from './volume.js';
 
@@ -240,6 +242,7 @@ export function verifyBtreeBlock(
   if (!sameUuid(g, bytesOf(block), at.uuid)) bad('uuid', formatUuid(block, at.uuid), g.metaUuid);
   const storedOwner = kind.long ? getU64(block, at.owner) : block.getUint32(at.owner);
   if (storedOwner !== owner) bad('owner', storedOwner, `${owner}`);
+  verifyLsn(g, block, at.lsn, bad);
   const daddr = blockOffset(g, agno, agbno) / 512;
   if (getU64(block, at.bno) !== daddr) bad('bno', getU64(block, at.bno), `its own address ${daddr}`);
   if (block.getUint16(at.level) !== level) bad('level', block.getUint16(at.level), `${level}`);

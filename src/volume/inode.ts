@@ -41,6 +41,7 @@ import {
   inoOf,
   isInoInRange,
 } from '../format/geometry.js';
+import { verifyLsn } from '../format/log.js';
 import { formatUuid, getU64 } from '../format/structure.js';
 import { NULLAGINO } from '../format/superblock.js';
 import { agTree, walkLeaves } from './btree.js';
@@ -199,6 +200,7 @@ export function verifyInode(g: Geometry, inode: Inode, allocated: boolean, repor
   if (!crcHolds(b, AT.crc)) bad('crc', hex(v.getUint32(base + AT.crc, true)), 'the checksum of the inode');
   if (v.getUint8(base + AT.version) !== 3) bad('version', v.getUint8(base + AT.version), '3');
   if (!sameUuid(g, b, AT.uuid)) bad('uuid', formatUuid(v, base + AT.uuid), g.metaUuid);
+  verifyLsn(g, v, base + AT.lsn, bad);
   if (getU64(v, base + AT.inumber) !== ino) bad('inumber', getU64(v, base + AT.inumber), `${ino}`);
   const mode = inode.mode;
   if (!allocated) {

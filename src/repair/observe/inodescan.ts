@@ -2,6 +2,7 @@
  * All inodes in disk order: each core verified, each fork's extents entered as claims, each directory's
  * entries counted. No object an inode but for directories and what looks odd.
  */
+
 import { crcHolds } from '../../format/checksum.js';
 import {
   DIFLAG,
@@ -20,6 +21,7 @@ import { ftypeOfMode } from '../../format/dir.js';
 import { EXTENT_SIZE } from '../../format/extent.js';
 import { hex } from '../../format/fault.js';
 import { type Geometry, INODES_PER_CHUNK } from '../../format/geometry.js';
+import { compareLsnAt, type Lsn } from '../../format/log.js';
 import { getU64, viewOf } from '../../format/structure.js';
 import { NULLAGINO } from '../../format/superblock.js';
 import { Inode, verifyInode } from '../../volume/inode.js';
@@ -55,6 +57,7 @@ export class InodeScanner {
   readonly #forks: ForkClaims;
   readonly #contents: Contents;
   readonly #uuid: DataView;
+  readonly #head: Lsn | undefined;
   /** The checksums of the chunk's inodes are known to be right. */
   #summed = false;
   /** Flags an inode may have without being looked at twice. */
@@ -78,6 +81,7 @@ export class InodeScanner {
     this.#forks = new ForkClaims(volume, part.claims, part.log);
     this.#contents = new Contents(volume, table, entries, part);
     this.#uuid = viewOf(Uint8Array.from(g.metaUuidBytes));
+    this.#head = g.head;
     this.#plainFlags2 =
       (g.features.reflink ? DIFLAG2.REFLINK : 0) |
       (g.features.bigtime ? DIFLAG2.BIGTIME : 0) |
@@ -109,6 +113,7 @@ export class InodeScanner {
     return (
       v.getUint16(base) === XFS_DINODE_MAGIC &&
       v.getUint8(base + AT.version) === 3 &&
+      (this.#head === undefined || compareLsnAt(v, base + AT.lsn, this.#head) <= 0) &&
       getU64(v, base + AT.inumber) === ino &&
       v.getUint32(at) === uuid.getUint32(0) &&
       v.getUint32(at + 4) === uuid.getUint32(4) &&

@@ -1,6 +1,9 @@
 /** Everything a filesystem says of itself, gathered in one pass and not yet judged. */
+
 import { getU64 } from '../../format/structure.js';
 import { NULLFSINO, SUPERBLOCK } from '../../format/superblock.js';
+import { LogError } from '../../journal/error.js';
+import { scanLog } from '../../journal/scan.js';
 import type { Volume } from '../../volume/volume.js';
 import { type AgLook, lookAtHeaders, readInodeTrees, readSpaceTrees } from './aglook.js';
 import { type KnownChunks, searchChunks } from './chunksearch.js';
@@ -38,7 +41,18 @@ export type Progress = (stage: Stage) => void;
 
 /** Reads the whole filesystem's metadata. */
 export function observe(volume: Volume, progress?: Progress): Observation {
+  knowHead(volume);
   return withChunksFound(observeOnce(volume, progress, NO_CHUNKS), progress);
+}
+
+/** LSNs are judged from here on. A log whose head is not known, or that was never written, gives no measure. */
+function knowHead({ source, g }: Volume): void {
+  try {
+    const { head, zeroed } = scanLog(source, g);
+    g.head = zeroed ? undefined : head;
+  } catch (error) {
+    if (!(error instanceof LogError)) throw error;
+  }
 }
 
 const NO_CHUNKS: KnownChunks = new Map();
@@ -76,6 +90,7 @@ export async function observeByThreads(
   progress?: Progress,
   stretch = STRETCH,
 ): Promise<Observation> {
+  knowHead(volume);
   const workers = new Threads(volume, threads - 1);
   const o = begin(volume, workers.count + 1, progress, NO_CHUNKS);
   if (workers.count === 0) {

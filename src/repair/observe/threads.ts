@@ -2,9 +2,11 @@
  * An observation by several threads. Each takes the next unit that nobody has taken; inode columns stand in
  * memory they share, all else is put together when they are done. The result is the same for any number.
  */
+
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import type { Lsn } from '../../format/log.js';
 import { handleOf, type SourceHandle } from '../../image/handle.js';
 import { bytesOf, type Volume } from '../../volume/volume.js';
 import type { EntryColumns, InodeTable, SharedTable } from './inodetable.js';
@@ -14,6 +16,7 @@ import { revive, type UnitResult, type Units } from './units.js';
 export interface Start {
   readonly source: SourceHandle;
   readonly superblock: Uint8Array;
+  readonly head: Lsn | undefined;
 }
 
 /** What it is told once the inode btrees are read. Element 0 of `next`: the unit to take; of `done`: inodes. */
@@ -53,7 +56,7 @@ export class Threads {
     const path = workerPath();
     const source = handleOf(volume.source);
     if (path === undefined || source === undefined) return;
-    const workerData: Start = { source, superblock: bytesOf(volume.superblock) };
+    const workerData: Start = { source, superblock: bytesOf(volume.superblock), head: volume.g.head };
     for (let i = 0; i < count; i++) {
       const worker = new Worker(path, { workerData });
       worker.unref();

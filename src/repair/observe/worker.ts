@@ -6,10 +6,11 @@ import { EntryColumns, InodeTable } from './inodetable.js';
 import type { Answer, Orders, Start } from './threads.js';
 import { memoryOf, type UnitResult, Units } from './units.js';
 
-const { source, superblock } = workerData as Start;
+const { source, superblock, head } = workerData as Start;
 /** The cache serves the few blocks of one directory or tree at a time. */
 const CACHE = 4 * 2 ** 20;
 const volume = new Volume(openHandle(source), superblock, CACHE);
+volume.g.head = head;
 
 function work({ table: shared, next, done, stretch }: Orders): void {
   const table = InodeTable.from(volume.g, shared);
