@@ -224,7 +224,7 @@ describe('images crashed under load', needed, () => {
 
   test('cut in the middle, Linux finishes what was begun here', () => {
     const { wrong, byLinux } = kill(fixture('crash-intents'), {
-      every: 13,
+      every: 9,
       linux: 11,
       until: Date.now() + 240_000,
     });
