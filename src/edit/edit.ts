@@ -14,7 +14,6 @@
 import type { Timespec } from '../format/dinode.js';
 import type { Geometry } from '../format/geometry.js';
 import { QFLAGS_ACCOUNTING, SUPERBLOCK } from '../format/superblock.js';
-import { textToBytes } from '../format/text.js';
 import { PowerCut } from '../image/cut.js';
 import type { Source } from '../image/source.js';
 import { scanLog } from '../journal/scan.js';
@@ -24,7 +23,7 @@ import type { LiveInode } from '../transaction/inode.js';
 import { type RecoveryResult, recoverLog } from '../transaction/recovery/recover.js';
 import { targetOf } from '../transaction/symlink.js';
 import type { Transaction } from '../transaction/transaction.js';
-import { type PathReader, type ResolveOptions, resolveWith } from '../volume/path.js';
+import { type PathReader, pathBytes, type ResolveOptions, resolveWith } from '../volume/path.js';
 import { openVolume, UnsupportedError, type Volume } from '../volume/volume.js';
 import { EditError } from './error.js';
 
@@ -63,7 +62,7 @@ export interface Slot {
 const SLASH = 0x2f;
 const DOT = 0x2e;
 
-export const pathBytes = (path: Path): Uint8Array => (typeof path === 'string' ? textToBytes(path) : path);
+export { pathBytes };
 
 function systemTime(): Timespec {
   const ms = performance.timeOrigin + performance.now();

@@ -10,21 +10,28 @@ export interface OpenOptions {
   readonly partition?: number;
 }
 
-/** Opens an image. Throws ImageError: missing, not readable, no such partition, offset past the end. */
+/**
+ * The part of a source that holds the filesystem. `name`: the image, for messages. Throws ImageError: no such
+ * partition, offset past the end.
+ */
+export function windowOf(source: Source, name: string, options: OpenOptions): Source {
+  const { partition, offset = 0 } = options;
+  if (partition !== undefined) {
+    if (options.offset !== undefined) throw new ImageError('--offset and --partition exclude each other');
+    const p = findPartition(source, partition);
+    return new WindowSource(source, p.start, Math.min(p.size, source.size - p.start));
+  }
+  if (offset === 0) return source;
+  if (offset >= source.size)
+    throw new ImageError(`${name}: --offset ${offset} lies past the end (${source.size} bytes)`);
+  return new WindowSource(source, offset, source.size - offset);
+}
+
+/** Opens an image. Throws ImageError: missing, not readable, and what windowOf throws. */
 export function openSource(path: string, options: OpenOptions = {}): Source {
   const file = FileSource.open(path, options.write ? 'r+' : 'r');
   try {
-    if (options.partition !== undefined) {
-      if (options.offset !== undefined) throw new ImageError('--offset and --partition exclude each other');
-      const p = findPartition(file, options.partition);
-      return new WindowSource(file, p.start, Math.min(p.size, file.size - p.start));
-    }
-    if (options.offset !== undefined && options.offset !== 0) {
-      if (options.offset >= file.size)
-        throw new ImageError(`${path}: --offset ${options.offset} lies past the end (${file.size} bytes)`);
-      return new WindowSource(file, options.offset, file.size - options.offset);
-    }
-    return file;
+    return windowOf(file, path, options);
   } catch (error) {
     file.close();
     throw error;

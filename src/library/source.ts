@@ -1,7 +1,6 @@
 /** Images by what programs have at hand: a path, bytes in memory, anything with size and read. */
-import { type OpenOptions, openSource } from '../image/open.js';
-import { findPartition } from '../image/partition.js';
-import { ImageError, MemorySource, type Source, WindowSource } from '../image/source.js';
+import { type OpenOptions, openSource, windowOf } from '../image/open.js';
+import { ImageError, MemorySource, type Source } from '../image/source.js';
 
 /**
  * Where an image's bytes live, with as much as is needed for reading. All calls are synchronous: a walk of a
@@ -50,10 +49,5 @@ class DiskSource implements Source {
 export function sourceOf(image: string | Uint8Array | Disk, options: OpenOptions): Source {
   if (typeof image === 'string') return openSource(image, options);
   const source = image instanceof Uint8Array ? new MemorySource(image) : new DiskSource(image);
-  if (options.partition !== undefined) {
-    const p = findPartition(source, options.partition);
-    return new WindowSource(source, p.start, Math.min(p.size, source.size - p.start));
-  }
-  const offset = options.offset ?? 0;
-  return offset === 0 ? source : new WindowSource(source, offset, source.size - offset);
+  return windowOf(source, 'image', options);
 }

@@ -1,7 +1,7 @@
 /** Changes to inodes that the verdicts ask for: mappings dropped and restored, flags, counts. */
 import { buildFork, ExtentColumns } from '../../build/fork.js';
 import { sealCrc } from '../../format/checksum.js';
-import { DIFLAG2, DINODE, DINODE64, dinodeIsNrext64, FORK_FORMAT } from '../../format/dinode.js';
+import { DIFLAG2, DINODE, FORK_FORMAT } from '../../format/dinode.js';
 import { FTYPE, leafSpaceBlock } from '../../format/dir.js';
 import { agnoOfIno, fsblockOf, fsblockOffset, inodeOffset } from '../../format/geometry.js';
 import { setU64 } from '../../format/structure.js';
@@ -16,7 +16,7 @@ import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
 import { salvageBmbt } from './bmbt.js';
 import type { LostFound } from './lostfound.js';
-import { forkHolds } from './newfork.js';
+import { forkHolds, placeFork } from './newfork.js';
 import type { FreeSpace } from './space.js';
 
 interface Piece {
@@ -197,25 +197,13 @@ function applyEdit(volume: Volume, space: FreeSpace, ino: number, edit: Edit): v
       continue;
     }
     const list = changedFork(volume, ino, fork, edit);
-    const at = fork === 'data' ? old.dataAt - old.base : old.attrAt - old.base;
     const size = fork === 'data' ? old.dataSize : old.attrSize;
     const built = buildFork(g, ino, list, size, {
       take: (count) => space.take(agnoOfIno(g, ino), count),
       emit: (fsblock, block) => volume.source.write(fsblockOffset(g, fsblock), block),
     });
-    bytes.fill(0, at, at + size);
-    bytes.set(built.bytes, at);
+    placeFork(bytes, old, fork, built);
     blocks += list.total + built.treeBlocks;
-    const big = dinodeIsNrext64(v, 0);
-    if (fork === 'data') {
-      v.setUint8(DINODE.at.format, built.format);
-      if (big) setU64(v, DINODE64.at.nextents, built.extents);
-      else v.setUint32(DINODE.at.nextents, built.extents);
-    } else {
-      v.setInt8(DINODE.at.aformat, built.format);
-      if (big) v.setUint32(DINODE64.at.naextents, built.extents);
-      else v.setUint16(DINODE.at.naextents, built.extents);
-    }
   }
   setU64(v, DINODE.at.nblocks, blocks);
   if (edit.nlink !== undefined) v.setUint32(DINODE.at.nlinkv2, edit.nlink);

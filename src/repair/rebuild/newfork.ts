@@ -3,7 +3,7 @@ import { type BuiltFork, buildFork, ExtentColumns, type ForkTarget } from '../..
 import { sealCrc } from '../../format/checksum.js';
 import { DINODE, DINODE64, dinodeIsNrext64 } from '../../format/dinode.js';
 import { agnoOfIno, fsblockOffset, inodeOffset } from '../../format/geometry.js';
-import { setU64 } from '../../format/structure.js';
+import { setU64, viewOf } from '../../format/structure.js';
 import { type ForkName, walkExtents, walkForkBlocks } from '../../volume/fork.js';
 import { type Inode, readInode } from '../../volume/inode.js';
 import { bytesOf, type Volume } from '../../volume/volume.js';
@@ -79,19 +79,16 @@ export interface NewFork {
   readonly size?: number;
 }
 
-/** Puts a fork in the place of the inode's own. The blocks of the old one become nobody's. */
-export function replaceFork(volume: Volume, ino: number, fork: ForkName, to: NewFork): void {
-  const { g } = volume;
-  const old = readInode(volume, ino, { verify: false });
-  const bytes = bytesOf(old.view).slice(old.base, old.base + g.inodesize);
-  const v = new DataView(bytes.buffer);
+/** Writes a fork into `bytes`, a copy of the inode `old`: its literal area, format and count of extents. */
+export function placeFork(
+  bytes: Uint8Array,
+  old: Inode,
+  fork: ForkName,
+  to: Pick<NewFork, 'bytes' | 'format' | 'extents'>,
+): void {
+  const v = viewOf(bytes);
   const data = fork === 'data';
   const at = (data ? old.dataAt : old.attrAt) - old.base;
-  const other = data
-    ? old.hasAttrFork
-      ? forkHolds(volume, old, 'attr')
-      : 0
-    : forkHolds(volume, old, 'data');
   bytes.fill(0, at, at + (data ? old.dataSize : old.attrSize));
   bytes.set(to.bytes, at);
   const big = dinodeIsNrext64(v, 0);
@@ -104,6 +101,17 @@ export function replaceFork(volume: Volume, ino: number, fork: ForkName, to: New
     if (big) v.setUint32(DINODE64.at.naextents, to.extents);
     else v.setUint16(DINODE.at.naextents, to.extents);
   }
+}
+
+/** Puts a fork in the place of the inode's own. The blocks of the old one become nobody's. */
+export function replaceFork(volume: Volume, ino: number, fork: ForkName, to: NewFork): void {
+  const { g } = volume;
+  const old = readInode(volume, ino, { verify: false });
+  const bytes = bytesOf(old.view).slice(old.base, old.base + g.inodesize);
+  const v = new DataView(bytes.buffer);
+  const other =
+    fork === 'data' ? (old.hasAttrFork ? forkHolds(volume, old, 'attr') : 0) : forkHolds(volume, old, 'data');
+  placeFork(bytes, old, fork, to);
   if (to.size !== undefined) setU64(v, DINODE.at.size, to.size);
   setU64(v, DINODE.at.nblocks, to.blocks + other);
   sealCrc(bytes, DINODE.at.crc);
