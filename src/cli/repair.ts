@@ -126,7 +126,10 @@ async function change(path: string, options: RepairOptions): Promise<void> {
       onDuplicate: options.onDuplicate,
       dropLog: options.dropLog,
       progress: progress.update,
-      undo: options.undo === undefined ? undefined : (ranges) => saveUndo(options.undo!, source, ranges),
+      undo:
+        options.undo === undefined
+          ? undefined
+          : (ranges, after) => saveUndo(options.undo!, source, ranges, after),
     });
     progress.finish();
     if (log.kind === 'replayed')

@@ -1,7 +1,6 @@
 /** The superblock's copies at the start of every AG but the first: what is changed in the primary follows there. */
 import { sealCrc } from '../format/checksum.js';
 import { blockOffset, type Geometry } from '../format/geometry.js';
-import { viewOf } from '../format/structure.js';
 import { SUPERBLOCK, verifySuperblock } from '../format/superblock.js';
 import type { Source } from '../image/source.js';
 
@@ -41,10 +40,3 @@ export const putBytes =
   (at: number, bytes: Uint8Array) =>
   (sector: Uint8Array): void =>
     sector.set(bytes, at);
-
-/** Sets or clears bits of a feature word. */
-export function putBits(sector: Uint8Array, at: number, bits: number, on: boolean): void {
-  const v = viewOf(sector);
-  const word = v.getUint32(at);
-  v.setUint32(at, (on ? word | bits : word & ~bits) >>> 0);
-}

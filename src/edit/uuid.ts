@@ -18,14 +18,14 @@ import { sealCrc } from '../format/checksum.js';
 import { INCOMPAT } from '../format/features.js';
 import type { Geometry } from '../format/geometry.js';
 import { parseUuid, viewOf } from '../format/structure.js';
-import { SUPERBLOCK } from '../format/superblock.js';
+import { SUPERBLOCK, setFeatureBits } from '../format/superblock.js';
 import type { Source } from '../image/source.js';
 import { LogWriter } from '../journal/append.js';
 import { LogDevice } from '../journal/device.js';
 import { scanLog } from '../journal/scan.js';
 import { openVolume } from '../volume/volume.js';
 import type { Edit } from './edit.js';
-import { changeSecondaries, putBits } from './secondaries.js';
+import { changeSecondaries } from './secondaries.js';
 
 const AT = SUPERBLOCK.at;
 const NIL = '00000000-0000-0000-0000-000000000000';
@@ -64,7 +64,7 @@ export function setUuid(edit: Edit, wanted: string): { uuid: string; left: numbe
   const own = to.every((b, i) => b === g.metaUuidBytes[i]);
   const change = (sector: Uint8Array): void => {
     sector.set(to, AT.uuid);
-    putBits(sector, AT.features_incompat, INCOMPAT.META_UUID, !own);
+    setFeatureBits(sector, 'features_incompat', INCOMPAT.META_UUID, !own);
     sector.fill(0, AT.meta_uuid, AT.meta_uuid + 16);
     if (!own) sector.set(g.metaUuidBytes, AT.meta_uuid);
   };

@@ -288,3 +288,17 @@ export function unsupportedFeatures(sector: Uint8Array): string[] {
   if (getU64(v, AT.logstart) === 0) out.push('external log device');
   return out;
 }
+
+/** A superblock's words of feature bits. */
+export type FeatureWord =
+  | 'features_compat'
+  | 'features_ro_compat'
+  | 'features_incompat'
+  | 'features_log_incompat';
+
+/** Sets or clears bits of one feature word in a superblock's sector. The checksum is the caller's to set right. */
+export function setFeatureBits(sector: Uint8Array, word: FeatureWord, bits: number, on: boolean): void {
+  const v = viewOf(sector);
+  const now = v.getUint32(AT[word]);
+  v.setUint32(AT[word], (on ? now | bits : now & ~bits) >>> 0);
+}

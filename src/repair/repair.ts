@@ -8,7 +8,7 @@ import { sealCrc } from '../format/checksum.js';
 import { INCOMPAT } from '../format/features.js';
 import { blockOffset } from '../format/geometry.js';
 import { setU64, viewOf } from '../format/structure.js';
-import { SUPERBLOCK } from '../format/superblock.js';
+import { SUPERBLOCK, setFeatureBits } from '../format/superblock.js';
 import { OverlaySource } from '../image/overlay.js';
 import type { Source } from '../image/source.js';
 import { bytesOf, openVolume } from '../volume/volume.js';
@@ -24,16 +24,16 @@ import type { DuplicatePolicy } from './rebuild/inodes.js';
 import { InodeEdits } from './rebuild/inodes.js';
 import { LostFound } from './rebuild/lostfound.js';
 import { MendState, mendCores } from './rebuild/mends.js';
-import { FreeSpace } from './rebuild/space.js';
-import { changes, writeLog, writeOut } from './rebuild/writeout.js';
+import { FreeSpace, unusedRuns } from './rebuild/space.js';
+import { writeLog, writeOut } from './rebuild/writeout.js';
 import { copyOf } from './superblock.js';
 
 export interface RepairOptions {
   readonly onDuplicate: DuplicatePolicy;
   /** Empties a log that is not clean instead of replaying it. */
   readonly dropLog?: boolean;
-  /** Keeps what is about to be overwritten; called before the first write. */
-  readonly undo?: (ranges: readonly { offset: number; length: number }[]) => void;
+  /** Keeps what is about to be overwritten; called before the first write. `after`: the image as it will be. */
+  readonly undo?: (ranges: readonly { offset: number; length: number }[], after: Source) => void;
   readonly progress?: Progress;
 }
 
@@ -96,9 +96,17 @@ function* repairing(
   const damaged = findings.some(isDamage);
   if (!damaged && log.kind === 'clean') return { findings, log, written: 0 };
   const losses = damaged ? yield* rebuild(overlay, first, findings, options) : [];
-  options.undo?.(changes(g, overlay));
-  const written = damaged ? writeOut(g, overlay, target, log.kind) : writeLog(overlay, target, log.kind);
-  return { findings: [...findings, ...losses], log, written };
+  const unused = unusedRuns(first.observation);
+  const write = (to: Source): number =>
+    damaged ? writeOut(g, overlay, to, log.kind, unused) : writeLog(g, overlay, to, log.kind);
+  if (options.undo !== undefined) {
+    // Done in memory once: the log takes more than the overlay shows.
+    const trial = new OverlaySource(target);
+    write(trial);
+    const ranges = [...trial.pages()].map(([offset, page]) => ({ offset, length: page.length }));
+    options.undo(ranges, overlay);
+  }
+  return { findings: [...findings, ...losses], log, written: write(target) };
 }
 
 /** Rebuilds in the overlay what is wrong, and gives what could not be saved; throws where something is left. */
@@ -193,8 +201,7 @@ function setCounters(overlay: OverlaySource, state: Examination): void {
   const sector = new Uint8Array(g.sectsize);
   overlay.read(0, sector);
   const v = viewOf(sector);
-  const incompat = v.getUint32(SUPERBLOCK.at.features_incompat);
-  v.setUint32(SUPERBLOCK.at.features_incompat, (incompat & ~INCOMPAT.NEEDSREPAIR) >>> 0);
+  setFeatureBits(sector, 'features_incompat', INCOMPAT.NEEDSREPAIR, false);
   setU64(v, SUPERBLOCK.at.icount, inodes);
   setU64(v, SUPERBLOCK.at.ifree, freeInodes);
   setU64(v, SUPERBLOCK.at.fdblocks, free);

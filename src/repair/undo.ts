@@ -1,22 +1,27 @@
 /**
  * Undo files: what a repair is about to overwrite, so that it can be put back.
  *
- * 8 bytes 'XFSIMGUN', u64 size of the image, 16 bytes UUID of the filesystem, then for each range u64 offset,
- * u32 length and the bytes; at the end an offset of all ones. All big-endian.
+ * 8 bytes 'XFSIMGU2', u64 size of the image, the 16 bytes where the superblock has its UUID, as they were and as the
+ * repair leaves them, then for each range u64 offset, u32 length and the bytes; at the end an offset of all ones.
+ * All big-endian.
  */
 import { SUPERBLOCK } from '../format/superblock.js';
 import { FileSource, ImageError, type Source } from '../image/source.js';
 
-const MAGIC = 'XFSIMGUN';
-const HEADER = 32;
+const MAGIC = 'XFSIMGU2';
+const HEADER = 48;
 const END = 0xffff_ffff_ffff_ffffn;
 const MAX_RANGE = 1 << 20;
 
-/** Saves ranges of `source` to a new file at `path`, on stable storage when this returns. Throws ImageError. */
+/**
+ * Saves ranges of `source` to a new file at `path`, on stable storage when this returns; `after` is what it will be.
+ * Throws ImageError.
+ */
 export function saveUndo(
   path: string,
   source: Source,
   ranges: readonly { offset: number; length: number }[],
+  after: Source,
 ): void {
   const file = FileSource.open(path, 'wx+');
   try {
@@ -24,6 +29,7 @@ export function saveUndo(
     header.write(MAGIC, 'latin1');
     header.writeBigUInt64BE(BigInt(source.size), 8);
     source.read(SUPERBLOCK.at.uuid, header.subarray(16, 32));
+    after.read(SUPERBLOCK.at.uuid, header.subarray(32, 48));
     file.write(0, header);
     let at = HEADER;
     for (const { offset, length } of ranges) {
@@ -57,7 +63,9 @@ export function applyUndo(path: string, target: Source): number {
       throw new ImageError(`${path}: not an undo file of xfsimg repair`);
     const uuid = Buffer.alloc(16);
     target.read(SUPERBLOCK.at.uuid, uuid);
-    if (!uuid.equals(header.subarray(16, 32)) || header.readBigUInt64BE(8) !== BigInt(target.size))
+    // A repair that was cut short, or an undo, can have left either.
+    const known = uuid.equals(header.subarray(16, 32)) || uuid.equals(header.subarray(32, 48));
+    if (!known || header.readBigUInt64BE(8) !== BigInt(target.size))
       throw new ImageError(`${path}: belongs to another filesystem`);
     const ranges = rangesOf(path, file, target.size);
     let total = 0;

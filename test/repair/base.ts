@@ -2,6 +2,7 @@ import {
   closeSync,
   constants,
   copyFileSync,
+  existsSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -117,7 +118,7 @@ function makeMany(root: string): void {
   unlinkSync(join(root, 'between-many'));
 }
 
-/** Whose bytes each file shows: its own, 'zeros' in part, or those of another. */
+/** Whose bytes each file shows: its own, 'zeros' in part, or those of another; 'gone' where it has no name left. */
 export function contents(base: Base, image: string): Map<string, string> {
   const out = new Map<string, string>();
   withMount(
@@ -125,7 +126,12 @@ export function contents(base: Base, image: string): Map<string, string> {
     (root) => {
       for (const name of base.ino.keys()) {
         if (name === 'dir') continue;
-        const bytes = readFileSync(join(root, name));
+        const path = join(root, name);
+        if (!existsSync(path)) {
+          out.set(name, 'gone');
+          continue;
+        }
+        const bytes = readFileSync(path);
         const owners = new Set<string>();
         for (let at = 0; at < bytes.length; at += 4096) {
           const block = bytes.subarray(at, at + 4096);
@@ -139,7 +145,7 @@ export function contents(base: Base, image: string): Map<string, string> {
   return out;
 }
 
-/** Whether a file shows nothing but its own bytes and zeros. */
+/** Whether a file is there and shows nothing but its own bytes and zeros. */
 export const isOwn = (base: Base, name: string, shown: string): boolean => {
   const own = base.writtenAs.get(name)!;
   return shown.split(' ').every((part) => part === 'zeros' || own.includes(part));

@@ -28,7 +28,7 @@ export class FreeSpace {
 
   constructor(o: Observation) {
     this.#g = o.volume.g;
-    this.#ags = o.ags.map((look) => unclaimed(look, look.trees.bnobt?.sound === true));
+    this.#ags = unusedRuns(o);
   }
 
   /** Takes `count` blocks of AG `agno`, from its largest runs first; undefined where it has not that many. */
@@ -71,6 +71,10 @@ export class FreeSpace {
     return out;
   }
 }
+
+/** What each AG's bnobt calls free, where it can be believed, and nobody claims. */
+export const unusedRuns = (o: Observation): Run[][] =>
+  o.ags.map((look) => unclaimed(look, look.trees.bnobt?.sound === true));
 
 /** What nobody claims in an AG; with `recorded`, only where the bnobt calls it free too. */
 export function unclaimed(look: AgLook, recorded: boolean): Run[] {
