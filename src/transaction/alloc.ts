@@ -5,10 +5,10 @@
 import { AGF } from '../format/ag.js';
 import { RMAP_OWN } from '../format/btree.js';
 import { CorruptionError } from '../format/fault.js';
-import { isAgRange } from '../format/geometry.js';
+import { agbnoOfFsblock, agnoOfFsblock, fsblockOf, isAgRange } from '../format/geometry.js';
 import { viewOf } from '../format/structure.js';
 import { AgBtree } from './agtree.js';
-import { newKey } from './btree.js';
+import { newKey } from './btreenode.js';
 import { getFreelist, minFreelist, putFreelist } from './freelist.js';
 import { reservedBlocks } from './reserve.js';
 import { type RmapOwner, rmapMap, rmapUnmap } from './rmap.js';
@@ -341,4 +341,41 @@ export function fixFreelist(tx: Transaction, agno: number): boolean {
     rmapMap(tx, agno, place.start, place.blocks, owner);
   }
   return true;
+}
+
+// ---- any AG
+
+export interface PlaceRequest {
+  /** Fsblock the extent should begin at or be near to. */
+  readonly near: number;
+  readonly min: number;
+  readonly max: number;
+  readonly align?: number;
+  readonly owner?: RmapOwner;
+  readonly busy?: boolean;
+  readonly left?: number;
+}
+
+/**
+ * Takes an extent out of the AG of `near` or, going round, of the next that has one; first of the longest
+ * size asked for, then less. Throws NoSpaceError where no AG has even the least.
+ */
+export function allocAnywhere(tx: Transaction, request: PlaceRequest): { fsblock: number; blocks: number } {
+  const { g } = tx.engine;
+  const home = agnoOfFsblock(g, request.near);
+  for (const min of request.min < request.max ? [request.max, request.min] : [request.min])
+    for (let i = 0; i < g.agcount; i++) {
+      const agno = (home + i) % g.agcount;
+      const got = allocExtent(tx, agno, {
+        min,
+        max: request.max,
+        near: i === 0 ? agbnoOfFsblock(g, request.near) : 0,
+        align: request.align,
+        owner: request.owner,
+        busy: request.busy,
+        left: request.left,
+      });
+      if (got !== undefined) return { fsblock: fsblockOf(g, agno, got.agbno), blocks: got.blocks };
+    }
+  throw new NoSpaceError();
 }

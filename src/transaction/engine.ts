@@ -10,7 +10,7 @@
  * Inside `run` an operation uses
  *   - inodes: `engine.inode(ino)`, `tx.editInode` and the setters of LiveInode; `allocInode`, `initInode`,
  *     `freeInode` (ialloc.ts); `addUnlinked`, `removeUnlinked` (iunlink.ts)
- *   - space: `allocExtent`, `freeExtent` (alloc.ts), `allocAnywhere` (bmap.ts)
+ *   - space: `allocExtent`, `freeExtent`, `allocAnywhere` (alloc.ts)
  *   - files: `allocateExtent`, `mapExtent`, `unmapExtent`, `convertExtents` (bmap.ts), `truncateFork`,
  *     `inactivate` (truncate.ts: these run transactions of their own)
  *   - names: `findEntry`, `addEntry`, `removeEntry`, `replaceEntry`, `initDirectory` (dir.ts); `getAttr`,
@@ -50,7 +50,7 @@ import type { LogState } from '../journal/scan.js';
 import { chunkHas, newChunk, readChunk, verifyInode } from '../volume/inode.js';
 import { AgBtree } from './agtree.js';
 import { NoSpaceError } from './alloc.js';
-import { newKey } from './btree.js';
+import { newKey } from './btreenode.js';
 import { type Buffer, BufferCache } from './buffers.js';
 import { BusyExtents } from './busy.js';
 import { Checkpoints } from './checkpoint.js';

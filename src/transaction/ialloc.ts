@@ -31,7 +31,7 @@ import { NULLAGINO } from '../format/superblock.js';
 import { chunkFree, type InodeChunk, newChunk, readChunk } from '../volume/inode.js';
 import { AgBtree } from './agtree.js';
 import { allocExtent, freeExtent, NoSpaceError } from './alloc.js';
-import { newKey } from './btree.js';
+import { newKey } from './btreenode.js';
 import type { LiveInode } from './inode.js';
 import { icreateItem } from './items.js';
 import type { RmapOwner } from './rmap.js';

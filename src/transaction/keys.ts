@@ -1,7 +1,7 @@
 /** Keys of the seven btrees as words to compare: see btree.ts. Layouts: xfs_format.h. */
 import type { BtreeName } from '../format/btree.js';
 import { extentOffset } from '../format/extent.js';
-import type { KeyReader } from './btree.js';
+import type { KeyReader } from './btreenode.js';
 
 /** The flags of an rmap record's offset that count in its key: attribute fork, bmbt block; not "unwritten". */
 const RMAP_KEY_MASK = 0xdfff_ffff;

@@ -7,7 +7,7 @@ import { MAX_REFCOUNT, REFC_COWFLAG } from '../format/btree.js';
 import { CorruptionError } from '../format/fault.js';
 import { viewOf } from '../format/structure.js';
 import { AgBtree } from './agtree.js';
-import { newKey } from './btree.js';
+import { newKey } from './btreenode.js';
 import type { Transaction } from './transaction.js';
 
 export interface RefcountRun {

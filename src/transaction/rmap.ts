@@ -9,7 +9,7 @@ import { RMAP_OWN, rmapOwner } from '../format/btree.js';
 import { CorruptionError } from '../format/fault.js';
 import { viewOf } from '../format/structure.js';
 import { AgBtree } from './agtree.js';
-import { type Key, newKey } from './btree.js';
+import { type Key, newKey } from './btreenode.js';
 import type { Transaction } from './transaction.js';
 
 /** Flags of an owner, as they stand in the upper word of a record's offset. */

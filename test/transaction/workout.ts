@@ -8,9 +8,8 @@ import { DIFLAG2, S_IF } from '../../src/format/dinode.js';
 import { agbnoOfFsblock, agnoOfFsblock } from '../../src/format/geometry.js';
 import type { Source } from '../../src/image/source.js';
 import { scanLog } from '../../src/journal/scan.js';
-import { NoSpaceError } from '../../src/transaction/alloc.js';
+import { allocAnywhere, NoSpaceError } from '../../src/transaction/alloc.js';
 import {
-  allocAnywhere,
   allocateExtent,
   convertExtents,
   deferFree,
