@@ -11,13 +11,14 @@
  */
 import { isAgRange } from '../format/geometry.js';
 import { compareLsn, type Lsn } from '../format/log.js';
-import { BLF, BUF_LOG_FORMAT, LI } from '../format/logitems.js';
+import { BLF, BUF_LOG_FORMAT, blftOf, LI } from '../format/logitems.js';
 import { committedTransactions, LogDecoder, type LogItem, type LogTransaction } from './decode.js';
 import { LogError } from './error.js';
-import { bufBlkno, bufBytes, bufFlags } from './items.js';
+import { bufBlkno, bufBytes, bufFlags, inodeIno } from './items.js';
 import { BufferReplay, type GuardedBlock } from './recoverbuffer.js';
 import { replayIcreate } from './recovericreate.js';
 import { InodeReplay } from './recoverinode.js';
+import { PieceReplay } from './recoverpieces.js';
 import { RecoverySet } from './recoverset.js';
 import type { LogState } from './scan.js';
 import { IntentTracker, type OpenIntent } from './status.js';
@@ -86,6 +87,7 @@ export function redoLog(state: LogState): RedoResult {
   const tracker = new IntentTracker();
   const buffers = new BufferReplay(set, g);
   const inodes = new InodeReplay(set, g, buffers);
+  const pieces = new PieceReplay(set, g);
   let current: Lsn | undefined;
   for (const transaction of committedTransactions(state, { transient: true })) {
     counts.transactions++;
@@ -98,6 +100,7 @@ export function redoLog(state: LogState): RedoResult {
     replay(transaction, current);
   }
   buffers.settle();
+  pieces.settle();
   return { set, fragile: buffers.fragile(), openIntents: tracker.open, ...counts };
 
   /** One transaction: whole buffers first, then inodes, then the unlinked pointers inside inode buffers. */
@@ -128,6 +131,7 @@ export function redoLog(state: LogState): RedoResult {
       }
     }
     for (const item of later) {
+      pieces.addInode(inodeIno(item));
       const outcome = inodes.replay(item, lsn, isCancelled, bad);
       counts[outcome]++;
     }
@@ -155,7 +159,9 @@ export function redoLog(state: LogState): RedoResult {
     }
     if (blkno < 0 || blkno * 512 + bufBytes(item) > device.source.size || bufBytes(item) === 0)
       throw bad(`a buffer of ${bufBytes(item)} bytes at block ${blkno}, outside the image`);
-    if (buffers.replay(item, lsn, bad)) counts.replayed++;
-    else counts.newer++;
+    if (buffers.replay(item, lsn, bad)) {
+      counts.replayed++;
+      pieces.addBuffer(blkno * 512, bufBytes(item), blftOf(bufFlags(item)), lsn);
+    } else counts.newer++;
   }
 }

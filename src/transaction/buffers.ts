@@ -23,6 +23,12 @@ import type { LiveInode } from './inode.js';
 /** One unit of disk addresses in the log. */
 export const BB = 512;
 
+/** Part of a block that does not lie side by side on disk. Bytes. */
+export interface Piece {
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** A metadata block in memory. Change it only after `Transaction.edit`. */
 export class Buffer {
   /** Byte offset in the image; a multiple of 512. */
@@ -42,25 +48,36 @@ export class Buffer {
   stale = false;
   /** Of an inode cluster: only next_unlinked pointers are logged here, the inodes by items of their own. */
   readonly isInodes: boolean;
+  /**
+   * Of a directory block whose filesystem blocks are scattered: where they are, in order; the first begins at
+   * `offset`. The log takes such a block always whole, and sealed: see `sealForLog`.
+   */
+  readonly pieces: readonly Piece[] | undefined;
   /** The last checkpoint that holds changes of it, and the first since it was last written back. */
   lsn: Lsn | undefined;
   firstLsn: Lsn | undefined;
   /** Inodes of a cluster by byte position, so that each is one object. */
   inodes: Map<number, LiveInode> | undefined;
 
-  constructor(offset: number, bytes: Uint8Array, type: number) {
+  constructor(offset: number, bytes: Uint8Array, type: number, pieces?: readonly Piece[]) {
     this.offset = offset;
     this.length = bytes.length;
     this.bytes = bytes;
     this.view = viewOf(bytes);
     this.type = type;
     this.isInodes = type === BLFT.DINO;
+    this.pieces = pieces;
     this.dirty = new Uint32Array(Math.ceil(bytes.length / BLF_CHUNK / 32));
   }
 
   /** Disk address in 512-byte units. */
   get daddr(): number {
     return this.offset / BB;
+  }
+
+  /** Where its bytes are on disk: one place, or that of each piece. */
+  get places(): readonly Piece[] {
+    return this.pieces ?? [this];
   }
 
   /** Has changes that are not in place on disk. */
@@ -126,6 +143,22 @@ export function seal(g: Geometry, buffer: Buffer): void {
   sealCrc(buffer.bytes, where.crc);
 }
 
+/**
+ * Readies a block in pieces for the log: stamped with the LSN of the checkpoint to come, and sealed. Linux cannot compute a checksum over pieces when it replays them, so it is given bytes to be put in
+ * place as they are.
+ */
+export function sealForLog(g: Geometry, buffer: Buffer, lsn: Lsn): void {
+  buffer.lsn = lsn;
+  seal(g, buffer);
+}
+
+const samePieces = (a: readonly Piece[] | undefined, b: readonly Piece[] | undefined): boolean =>
+  a === b ||
+  (a !== undefined &&
+    b !== undefined &&
+    a.length === b.length &&
+    a.every((piece, i) => piece.offset === b[i].offset && piece.length === b[i].length));
+
 /** Keys of buffers: where they begin, and how long they are. */
 const keyOf = (offset: number, length: number): number => offset + length / BB - 1;
 
@@ -147,15 +180,19 @@ export class BufferCache {
 
   /**
    * The block at a byte offset. Throws CorruptionError where its checksum is wrong; identity (magic, owner)
-   * is for the caller to check.
+   * is for the caller to check. `pieces`: where it is, if not side by side; the first at `offset`.
    */
-  get(offset: number, length: number, type: number): Buffer {
+  get(offset: number, length: number, type: number, pieces?: readonly Piece[]): Buffer {
     const key = keyOf(offset, length);
     let buffer = this.#held.get(key) ?? this.#revive(key);
-    if (buffer !== undefined && !buffer.stale) return buffer;
+    if (buffer !== undefined && !buffer.stale && samePieces(buffer.pieces, pieces)) return buffer;
     const bytes = new Uint8Array(length);
-    this.#source.read(offset, bytes);
-    buffer = new Buffer(offset, bytes, type);
+    buffer = new Buffer(offset, bytes, type, pieces);
+    let at = 0;
+    for (const place of buffer.places) {
+      this.#source.read(place.offset, bytes.subarray(at, at + place.length));
+      at += place.length;
+    }
     this.#verify(buffer);
     this.#keep(key, buffer);
     return buffer;
@@ -165,16 +202,16 @@ export class BufferCache {
    * A block whose contents on disk do not matter: zeros. A buffer of the same place that was cancelled
    * comes back to life, zeroed, and what cancels it is taken back.
    */
-  fresh(offset: number, length: number, type: number): Buffer {
+  fresh(offset: number, length: number, type: number, pieces?: readonly Piece[]): Buffer {
     const key = keyOf(offset, length);
     const old = this.#held.get(key) ?? this.#revive(key);
-    if (old !== undefined && old.isInodes === (type === BLFT.DINO)) {
+    if (old !== undefined && old.isInodes === (type === BLFT.DINO) && samePieces(old.pieces, pieces)) {
       old.bytes.fill(0);
       old.type = type;
       old.inodes = undefined;
       return old;
     }
-    const buffer = new Buffer(offset, new Uint8Array(length), type);
+    const buffer = new Buffer(offset, new Uint8Array(length), type, pieces);
     this.#keep(key, buffer);
     return buffer;
   }

@@ -14,7 +14,7 @@ import { BBSIZE, compareLsn, type Lsn, writeLsn } from '../format/log.js';
 import { BLF_CHUNK, BLFT } from '../format/logitems.js';
 import type { Source } from '../image/source.js';
 import type { LogWriter } from '../journal/append.js';
-import { type Buffer, type BufferCache, seal } from './buffers.js';
+import { type Buffer, type BufferCache, seal, sealForLog } from './buffers.js';
 import type { LiveInode } from './inode.js';
 import { bufferItem, cancelItem, type Intent, inodeItem } from './items.js';
 
@@ -32,6 +32,7 @@ const isLoggedAnew = (buffer: Buffer): boolean =>
   buffer.firstLsn !== undefined &&
   !buffer.stale &&
   !buffer.isInodes &&
+  buffer.pieces === undefined &&
   buffer.length > BBSIZE &&
   identityOf(buffer.view, 0)?.checkedWhole === true;
 
@@ -94,8 +95,9 @@ export class Checkpoints {
       this.#buffers.add(buffer);
       this.#bytes += ITEM_OVERHEAD;
       if (isLoggedAnew(buffer)) this.#bytes += ITEM_OVERHEAD + buffer.length;
+      if (buffer.pieces !== undefined) this.#bytes += buffer.pieces.length * ITEM_OVERHEAD + buffer.length;
     }
-    this.#bytes += changedChunks * BLF_CHUNK;
+    if (buffer.pieces === undefined) this.#bytes += changedChunks * BLF_CHUNK;
   }
 
   /** A buffer that is to be written back with this checkpoint without being logged. */
@@ -160,6 +162,7 @@ export class Checkpoints {
         // Nothing logged before counts any more.
         buffer.firstLsn = undefined;
       }
+      if (buffer.pieces !== undefined && !buffer.stale) sealForLog(this.#g, buffer, lsn);
       bufferItem(buffer, regions);
     }
     for (const inode of this.#inodes) {
@@ -270,9 +273,24 @@ export class Checkpoints {
    */
   #writeTails(order: readonly Buffer[]): void {
     for (const buffer of order) {
+      if (buffer.pieces !== undefined) {
+        this.#writePieces(buffer);
+        continue;
+      }
       const unit = this.#unit(buffer);
       for (let at = 0; unit > BBSIZE && at < buffer.length; at += unit)
         this.#source.write(buffer.offset + at + BBSIZE, buffer.bytes.subarray(at + BBSIZE, at + unit));
+    }
+  }
+
+  /** All but the first sector of a block in pieces. */
+  #writePieces(buffer: Buffer): void {
+    let at = 0;
+    for (const piece of buffer.places) {
+      const skip = at === 0 ? BBSIZE : 0;
+      if (piece.length > skip)
+        this.#source.write(piece.offset + skip, buffer.bytes.subarray(at + skip, at + piece.length));
+      at += piece.length;
     }
   }
 

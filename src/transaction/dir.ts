@@ -26,7 +26,7 @@ import {
 } from '../format/dir.js';
 import { verifyDirData } from '../format/dircheck.js';
 import { CorruptionError } from '../format/fault.js';
-import { fsblockOffset, isInoInRange } from '../format/geometry.js';
+import { isInoInRange } from '../format/geometry.js';
 import { BLFT, ILOG } from '../format/logitems.js';
 import { UnsupportedError } from '../volume/volume.js';
 import { unmapExtent } from './bmap.js';
@@ -482,12 +482,10 @@ function shrink(space: ForkSpace, form: 'block' | 'data'): void {
   const parent = entries[dots].ino;
   const names = entries.filter((e) => !isDots(e.name) && !isDot(e.name));
   if (fitsShort(g, inode, parent, names)) {
-    freeMetadataFork(tx, inode, 'data', space.unit);
+    freeMetadataFork(tx, inode, 'data');
     writeShort(tx, inode, { parent, entries: names.map((e) => ({ ...e, offset: -1 })) });
   } else if (form === 'data' && fitsBlock(space, names)) {
-    for (const e of [...space.extents])
-      for (let at = e.offset; at < e.offset + e.blocks; at += space.unit)
-        if (at > 0) tx.cancelAt(fsblockOffset(g, e.fsblock + at - e.offset), space.bytes);
+    space.cancelFrom(space.unit);
     unmapExtent(tx, inode, 'data', space.unit, space.end - space.unit);
     inode.setSize(space.bytes);
     fillBlock(space, space.renew(0, BLFT.DIR_BLOCK), parent, names);

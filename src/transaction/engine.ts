@@ -81,6 +81,8 @@ export class Engine {
   refcountLookups = 0;
   /** A chunk of inodes was freed since the last checkpoint. */
   chunkFreed = false;
+  /** And a directory block in pieces. */
+  piecesFreed = false;
   /** Called behind every commit; with `eager` the log has it by then. */
   onCommit: (() => void) | undefined;
   readonly #eager: boolean;
@@ -103,6 +105,7 @@ export class Engine {
     this.checkpoints.onFlush = () => {
       this.busy.clear();
       this.chunkFreed = false;
+      this.piecesFreed = false;
     };
     this.#eager = options.eager ?? false;
     this.#superblock = this.buffers.get(0, g.sectsize, BLFT.SB);
@@ -114,10 +117,11 @@ export class Engine {
   /**
    * Whether metadata may be put on blocks freed since the last checkpoint. Not where a cluster of inodes is
    * one block: what cancels it in the log and what takes its place would be the same buffer, and the inodes
-   * logged before would be replayed over it.
+   * logged before would be replayed over it. Nor where a block in pieces was freed: each of them is cancelled
+   * for itself, under no buffer's name.
    */
   get reusesBusy(): boolean {
-    return !(this.chunkFreed && this.inodeGeometry.clusterBlocks === 1);
+    return !this.piecesFreed && !(this.chunkFreed && this.inodeGeometry.clusterBlocks === 1);
   }
 
   // ---- buffers

@@ -1,14 +1,15 @@
 /**
  * The blocks of a directory or an attribute fork, to be changed: found, added and given back by their place
- * in the fork. A directory block may be several filesystem blocks; those must lie side by side on disk, as
- * they do in whatever is added here.
+ * in the fork. A directory block may be several filesystem blocks, which lie side by side on disk unless there
+ * was no room for that when it was added.
  */
 import type { Place } from '../format/da.js';
 import { CorruptionError, type Report, throwFault } from '../format/fault.js';
 import { agbnoOfFsblock, agnoOfFsblock, fsblockOffset, type Geometry } from '../format/geometry.js';
 import type { ForkName } from '../volume/fork.js';
+import { NoSpaceError } from './alloc.js';
 import { allocateExtent, type Extent, forkMap, indexAt, unmapExtent } from './bmap.js';
-import type { Buffer } from './buffers.js';
+import type { Buffer, Piece } from './buffers.js';
 import type { LiveInode } from './inode.js';
 import type { Transaction } from './transaction.js';
 
@@ -73,12 +74,27 @@ export class ForkSpace {
     const { extents } = this;
     const e = extents[indexAt(extents, at)];
     if (e === undefined || e.offset > at) return -1;
-    if (e.offset + e.blocks < at + this.unit)
-      throw new Error(
-        `inode ${this.inode.ino}: the directory block at file block ${at} is in pieces on disk, ` +
-          'which cannot be changed here',
-      );
     return e.fsblock + (at - e.offset);
+  }
+
+  /** Where the parts of the block at file block `at` are, if not side by side. Throws CorruptionError in a hole. */
+  #pieces(at: number): Piece[] | undefined {
+    const { extents, unit, g } = this;
+    if (unit === 1) return undefined;
+    let i = indexAt(extents, at);
+    const first = extents[i];
+    if (first.offset + first.blocks >= at + unit) return undefined;
+    const pieces: Piece[] = [];
+    for (let next = at; next < at + unit; i++) {
+      const e = extents[i];
+      if (e === undefined || e.offset > next)
+        this.bad(`${this.fork} fork`, at, 'startoff', next, 'a block of the fork, not a hole');
+      const skip = next - e.offset;
+      const blocks = Math.min(e.blocks - skip, at + unit - next);
+      pieces.push({ offset: fsblockOffset(g, e.fsblock + skip), length: blocks * g.blocksize });
+      next += blocks;
+    }
+    return pieces;
   }
 
   /** Where the block at file block `at` stands. Throws CorruptionError in a hole. */
@@ -96,7 +112,7 @@ export class ForkSpace {
   get(at: number, type: number): Buffer {
     const fsblock = this.#fsblock(at);
     if (fsblock < 0) this.bad(`${this.fork} fork`, at, 'startoff', at, 'a block of the fork, not a hole');
-    return this.tx.engine.buffers.get(fsblockOffset(this.g, fsblock), this.bytes, type);
+    return this.tx.engine.buffers.get(fsblockOffset(this.g, fsblock), this.bytes, type, this.#pieces(at));
   }
 
   /** The same, its contents checked when it is met first. Throws CorruptionError. */
@@ -112,20 +128,28 @@ export class ForkSpace {
     verified.set(buffer, this.inode.ino);
   }
 
-  /** Adds a block of zeros in the hole at file block `at`. Throws NoSpaceError. */
+  /** Adds a block of zeros in the hole at file block `at`: in pieces where there is no other room. Throws NoSpaceError. */
   add(at: number, type: number): Buffer {
     const { tx, inode, fork, unit } = this;
-    const { fsblock } = allocateExtent(tx, inode, fork, at, unit, { min: unit, metadata: true });
-    return this.#fresh(fsblock, type);
+    try {
+      allocateExtent(tx, inode, fork, at, unit, { min: unit, metadata: true });
+    } catch (error) {
+      // Blocks freed lately come first: what cancels them in the log must not meet pieces of a block.
+      if (!(error instanceof NoSpaceError) || unit === 1 || tx.engine.busy.blocks > 0) throw error;
+      for (let done = 0; done < unit; )
+        done += allocateExtent(tx, inode, fork, at + done, unit - done, { metadata: true }).blocks;
+    }
+    return this.#fresh(at, type);
   }
 
   /** The block at file block `at` once more, as zeros. */
   renew(at: number, type: number): Buffer {
-    return this.#fresh(this.#fsblock(at), type);
+    return this.#fresh(at, type);
   }
 
-  #fresh(fsblock: number, type: number): Buffer {
-    const buffer = this.tx.fresh(fsblockOffset(this.g, fsblock), this.bytes, type);
+  #fresh(at: number, type: number): Buffer {
+    const offset = fsblockOffset(this.g, this.#fsblock(at));
+    const buffer = this.tx.fresh(offset, this.bytes, type, this.#pieces(at));
     verified.set(buffer, this.inode.ino);
     return buffer;
   }
@@ -133,9 +157,23 @@ export class ForkSpace {
   /** Gives the block at file block `at` back. */
   remove(at: number): void {
     const { tx, inode, fork, unit } = this;
-    const fsblock = this.#fsblock(at);
-    tx.cancelAt(fsblockOffset(this.g, fsblock), this.bytes);
+    this.#cancel(at);
     unmapExtent(tx, inode, fork, at, unit);
+  }
+
+  /** The log forgets what it holds of the blocks from file block `from` on; unmapping them is the caller's. */
+  cancelFrom(from: number): void {
+    const { extents, unit } = this;
+    let next = from;
+    for (const e of [...extents]) {
+      let at = Math.max(next, Math.ceil(e.offset / unit) * unit);
+      for (; at < e.offset + e.blocks; at += unit) this.#cancel(at);
+      next = at;
+    }
+  }
+
+  #cancel(at: number): void {
+    this.tx.cancelAt(fsblockOffset(this.g, this.#fsblock(at)), this.bytes, this.#pieces(at));
   }
 
   /** First file block from `from` on, a multiple of the unit away, that is a hole. */

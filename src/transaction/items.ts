@@ -10,6 +10,7 @@ import type { Geometry } from '../format/geometry.js';
 import {
   BLF,
   BLF_CHUNK,
+  BLFT,
   BLFT_SHIFT,
   BUF_LOG_FORMAT,
   BUF_LOG_FORMAT_HEAD,
@@ -24,32 +25,60 @@ import { setU64, viewOf } from '../format/structure.js';
 import { NULLAGINO } from '../format/superblock.js';
 import type { ForkName } from '../volume/fork.js';
 import { forkAt, forkExtents, forkFormat, forkSize } from '../volume/fork.js';
-import { BB, type Buffer } from './buffers.js';
+import { BB, type Buffer, type Piece } from './buffers.js';
 import type { LiveInode } from './inode.js';
 
 const BUF = BUF_LOG_FORMAT.at;
 
-/** The format structure of a buffer item. */
-function bufFormat(buffer: Buffer, flags: number, regions: number): Uint8Array {
-  const words = buffer.dirty.length;
+/** The format structure of a buffer item; its map begins with `dirty`'s first bit. */
+function bufFormat(
+  type: number,
+  place: Piece,
+  dirty: Uint32Array,
+  flags: number,
+  regions: number,
+): Uint8Array {
+  const words = dirty.length;
   const format = new Uint8Array(BUF_LOG_FORMAT_HEAD + words * 4);
   const v = viewOf(format);
   v.setUint16(BUF.type, LI.BUF, true);
   v.setUint16(BUF.size, regions, true);
-  v.setUint16(BUF.flags, (buffer.type << BLFT_SHIFT) | flags, true);
-  v.setUint16(BUF.len, buffer.length / BB, true);
-  v.setBigInt64(BUF.blkno, BigInt(buffer.daddr), true);
+  v.setUint16(BUF.flags, (type << BLFT_SHIFT) | flags, true);
+  v.setUint16(BUF.len, place.length / BB, true);
+  v.setBigInt64(BUF.blkno, BigInt(place.offset / BB), true);
   v.setUint32(BUF.map_size, words, true);
   if ((flags & BLF.CANCEL) === 0)
-    for (let i = 0; i < words; i++) v.setUint32(BUF.data_map + i * 4, buffer.dirty[i], true);
+    for (let i = 0; i < words; i++) v.setUint32(BUF.data_map + i * 4, dirty[i], true);
   return format;
 }
 
 /** The item that cancels what the log holds of a buffer so far. */
-export const cancelItem = (buffer: Buffer): Uint8Array => bufFormat(buffer, BLF.CANCEL, 1);
+export const cancelItem = (buffer: Buffer): Uint8Array =>
+  bufFormat(buffer.type, buffer, buffer.dirty, BLF.CANCEL, 1);
+
+/**
+ * The items of a block in pieces, one a piece: cancelled, or whole. They are of no type, so that whoever replays
+ * them takes them as they are: a checksum over one piece would be wrong.
+ */
+function pieceItems(buffer: Buffer, pieces: readonly Piece[], regions: Uint8Array[]): void {
+  let at = 0;
+  for (const piece of pieces) {
+    const map = new Uint32Array(Math.ceil(piece.length / BLF_CHUNK / 32));
+    if (buffer.stale) regions.push(bufFormat(buffer.type, piece, map, BLF.CANCEL, 1));
+    else {
+      for (let chunk = 0; chunk < piece.length / BLF_CHUNK; chunk++) map[chunk >> 5] |= 1 << (chunk & 31);
+      regions.push(bufFormat(BLFT.UNKNOWN, piece, map, 0, 2), buffer.bytes.subarray(at, at + piece.length));
+    }
+    at += piece.length;
+  }
+}
 
 /** Appends a buffer item: its format structure, then one region per run of changed chunks. */
 export function bufferItem(buffer: Buffer, regions: Uint8Array[]): void {
+  if (buffer.pieces !== undefined) {
+    pieceItems(buffer, buffer.pieces, regions);
+    return;
+  }
   if (buffer.stale) {
     regions.push(cancelItem(buffer));
     return;
@@ -65,7 +94,8 @@ export function bufferItem(buffer: Buffer, regions: Uint8Array[]): void {
       start = -1;
     }
   }
-  regions[at] = bufFormat(buffer, buffer.isInodes ? BLF.INODE_BUF : 0, regions.length - at);
+  const flags = buffer.isInodes ? BLF.INODE_BUF : 0;
+  regions[at] = bufFormat(buffer.type, buffer, buffer.dirty, flags, regions.length - at);
 }
 const EMPTY = new Uint8Array(0);
 

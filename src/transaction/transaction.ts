@@ -7,7 +7,7 @@
  * `finish` logs intents for it and works it off in transactions that follow (defer.ts).
  */
 import { BLF_CHUNK, BLFT, ILOG } from '../format/logitems.js';
-import type { Buffer } from './buffers.js';
+import type { Buffer, Piece } from './buffers.js';
 import type { Deferred } from './defer.js';
 import type { Engine } from './engine.js';
 import type { LiveInode } from './inode.js';
@@ -97,20 +97,20 @@ export class Transaction {
   /**
    * A block whose old contents do not matter: zeros, and logged whole with what the caller then puts there.
    */
-  fresh(offset: number, length: number, type: number): Buffer {
+  fresh(offset: number, length: number, type: number, pieces?: readonly Piece[]): Buffer {
     const { buffers, checkpoints } = this.engine;
     const old = buffers.peek(offset, length);
     if (old === undefined) {
-      const buffer = buffers.fresh(offset, length, type);
+      const buffer = buffers.fresh(offset, length, type, pieces);
       this.#undo.push(() => buffers.drop(buffer));
       this.edit(buffer, 0, length);
       return buffer;
     }
-    if (old.stale && old.isInodes) {
-      // Cannot happen before the next flush: chunks of inodes stay busy until then.
+    if (old.stale && (old.isInodes || old.pieces !== undefined || pieces !== undefined)) {
+      // Cannot happen before the next flush: chunks of inodes and blocks in pieces stay busy until then.
       checkpoints.removeBuffer(old);
       buffers.drop(old);
-      return this.fresh(offset, length, type);
+      return this.fresh(offset, length, type, pieces);
     }
     const before = old.type;
     const wasStale = old.stale;
@@ -120,7 +120,7 @@ export class Transaction {
     });
     this.edit(old, 0, length);
     old.stale = false;
-    return buffers.fresh(offset, length, type);
+    return buffers.fresh(offset, length, type, pieces);
   }
 
   /** A buffer to be written back without being logged: the caller logs how to make it anew. */
@@ -134,17 +134,18 @@ export class Transaction {
     if (buffer.stale) return;
     this.edit(buffer, 0, BLF_CHUNK);
     buffer.stale = true;
+    if (buffer.pieces !== undefined) this.engine.piecesFreed = true;
     this.#undo.push(() => {
       buffer.stale = false;
     });
   }
 
   /** The same for blocks by their place, whether a buffer of them is in memory or not. */
-  cancelAt(offset: number, length: number): void {
+  cancelAt(offset: number, length: number, pieces?: readonly Piece[]): void {
     const { buffers } = this.engine;
     let buffer = buffers.peek(offset, length);
     if (buffer === undefined) {
-      const made = buffers.fresh(offset, length, BLFT.UNKNOWN);
+      const made = buffers.fresh(offset, length, BLFT.UNKNOWN, pieces);
       this.#undo.push(() => buffers.drop(made));
       buffer = made;
     }

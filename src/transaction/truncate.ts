@@ -8,6 +8,7 @@ import { ILOG } from '../format/logitems.js';
 import { type ForkName, forkAt, forkFormat, forkSize } from '../volume/fork.js';
 import { forkMap, unmapExtent } from './bmap.js';
 import type { Engine } from './engine.js';
+import { ForkSpace } from './forkspace.js';
 import { freeInode } from './ialloc.js';
 import type { LiveInode } from './inode.js';
 import { removeUnlinked } from './iunlink.js';
@@ -53,11 +54,10 @@ export function inactivate(engine: Engine, ino: number): void {
   if (hasBlocks(inode, 'data')) {
     if (inode.type === S_IF.REG) truncateFork(engine, ino, 'data', 0);
     else {
-      const unit = inode.isDir ? engine.g.dirblkfsbs : 0;
-      engine.run((tx) => freeMetadataFork(tx, engine.inode(ino), 'data', unit));
+      engine.run((tx) => freeMetadataFork(tx, engine.inode(ino), 'data'));
     }
   }
-  if (hasBlocks(inode, 'attr')) engine.run((tx) => freeMetadataFork(tx, engine.inode(ino), 'attr', 1));
+  if (hasBlocks(inode, 'attr')) engine.run((tx) => freeMetadataFork(tx, engine.inode(ino), 'attr'));
   engine.run((tx) => {
     const now = engine.inode(ino);
     if (now.hasAttrFork) clearFork(tx, now, 'attr');
@@ -69,16 +69,14 @@ export function inactivate(engine: Engine, ino: number): void {
 
 /**
  * Frees a fork of metadata blocks, all in one transaction: half a tree of attributes would be none. Their
- * buffers are cancelled in the log: `unit` blocks each, 0 where every extent is one buffer.
+ * buffers are cancelled in the log; of a symbolic link every extent is one.
  */
-export function freeMetadataFork(tx: Transaction, inode: LiveInode, fork: ForkName, unit: number): void {
+export function freeMetadataFork(tx: Transaction, inode: LiveInode, fork: ForkName): void {
   const { g } = tx.engine;
   const { extents } = forkMap(tx, inode, fork);
-  for (const e of extents) {
-    const step = unit === 0 ? e.blocks : unit;
-    for (let at = 0; at + step <= e.blocks; at += step)
-      tx.cancelAt(fsblockOffset(g, e.fsblock + at), step * g.blocksize);
-  }
+  if (fork === 'data' && !inode.isDir)
+    for (const e of extents) tx.cancelAt(fsblockOffset(g, e.fsblock), e.blocks * g.blocksize);
+  else new ForkSpace(tx, inode, fork).cancelFrom(0);
   const last = extents[extents.length - 1];
   if (last !== undefined) unmapExtent(tx, inode, fork, 0, last.offset + last.blocks);
 }

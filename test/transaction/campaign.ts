@@ -6,6 +6,7 @@ import { scanLog } from '../../src/journal/scan.js';
 import type { Engine } from '../../src/transaction/engine.js';
 import { recoverLog } from '../../src/transaction/recovery/recover.js';
 import { openVolume } from '../../src/volume/volume.js';
+import { fragment } from '../support/fragment.js';
 import { withMount } from '../support/mount.js';
 import { run, tmpdir } from '../support/oracle.js';
 import { mkfs } from '../support/populate.js';
@@ -70,8 +71,11 @@ export function fileSubject(): Subject<FileModel[]> {
   };
 }
 
-/** Names of a directory. `from`: how many are there when the cuts begin: that decides its form. */
-export function linkSubject(from: number): Subject<Map<string, number>> {
+/**
+ * Names of a directory. `from`: how many are there when the cuts begin: that decides its form. `scattered`: no
+ * directory block lies side by side.
+ */
+export function linkSubject(from: number, scattered = false): Subject<Map<string, number>> {
   let dir = 0;
   let files: number[] = [];
   return {
@@ -79,6 +83,7 @@ export function linkSubject(from: number): Subject<Map<string, number>> {
       files = [...makeFiles(image, 3).values()];
       dir = withMount(image, (root) => {
         mkdirSync(join(root, 'd'));
+        if (scattered) fragment(root);
         return statSync(join(root, 'd')).ino;
       });
     },

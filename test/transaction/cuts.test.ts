@@ -72,6 +72,17 @@ const campaigns: Record<string, Cuts> = {
     { seed: 53, mib: 64, args: ['-n', 'size=8k', '-m', 'rmapbt=1'], warmup: 5000, operations: 40, points },
     linkSubject(4000),
   ),
+  'names: directory blocks in pieces': cuts(
+    {
+      seed: 54,
+      mib: 40,
+      args: ['-b', 'size=1024', '-n', 'size=8k', '-m', 'rmapbt=1'],
+      warmup: 250,
+      operations: 30,
+      points,
+    },
+    linkSubject(150, true),
+  ),
   'attributes, 1 KiB blocks': cuts(
     { seed: 61, mib: 64, args: ['-b', 'size=1024', '-m', 'rmapbt=1'], warmup: 150, operations: 60, points },
     attrSubject(),
