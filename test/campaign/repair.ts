@@ -6,18 +6,18 @@
  *     npm run campaign:repair -- --case ID [--keep FILE]
  *
  * One JSON line a case into --out (default: repair-campaign.ndjson in the temporary folder); a table by structure
- * at the end. --ours leaves xfs_repair's own repair out, --quick also its judgement of ours and the mounts. Every Nth case (--linux, default 40) is read by Linux path by
- * path, and must be what our own reader says. --case runs one again, --keep writes its damaged image to a file.
+ * at the end. --ours leaves xfs_repair's own repair out, --quick also its judgement of ours and the mounts. Every Nth case (--linux, default 40) is read by Linux path by path, and must be what our own reader says. --case runs one again, --keep writes its damaged image to a file.
  * Exit status 1 where one of our repairs is not clean, is not mounted, or is not settled after one run.
  */
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { tmpdir as systemTmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { tmpdir } from '../support/oracle.js';
 import { blockCases, type Case, fieldCases, multiCases } from './repair/cases.js';
 import { type BaseImage, baseImage, IMAGE_NAMES } from './repair/images.js';
-import { type Ours, ours, PeerCache, type Theirs, Workbench } from './repair/run.js';
+import { Judge } from './repair/judge.js';
+import { type Lane, type Ours, Outcomes, ours, type Theirs, theirs, Workbench } from './repair/run.js';
 
 /** Sums of one structure's cases. */
 class Tally {
@@ -30,6 +30,7 @@ class Tally {
   paths = 0;
   kept = 0;
   compared = 0;
+  theirClean = 0;
   theirMounted = 0;
   theirPaths = 0;
   theirKept = 0;
@@ -47,6 +48,7 @@ class Tally {
     this.kept += o.kept;
     if (t === undefined) return;
     this.compared++;
+    this.theirClean += Number(t.clean);
     this.theirMounted += Number(t.mounted);
     this.theirPaths += paths;
     this.theirKept += t.kept;
@@ -66,6 +68,7 @@ class Tally {
       `${this.failed}`.padStart(5),
       `${this.unsettled}`.padStart(6),
       part(this.kept, this.paths).padStart(9),
+      percent(this.theirClean, this.compared).padStart(8),
       percent(this.theirMounted, this.compared).padStart(8),
       part(this.theirKept, this.theirPaths).padStart(9),
       `${this.better}`.padStart(6),
@@ -75,7 +78,14 @@ class Tally {
 }
 
 const HEADER =
-  'structure         cases clean% mount% refusd fail unsetl  kept%   xr:mount  xr:kept% better  worse';
+  'structure         cases clean% mount% refusd fail unsetl  kept%   xr:clean xr:mount  xr:kept% better  worse';
+
+const OUTCOMES = join(systemTmpdir(), 'xfsimg-test-images', 'outcomes.ndjson');
+
+/** In memory where there is some: xfs_repair and the mount spend half their time waiting for a disk. */
+function benchFolder(): string {
+  return tmpdir('xfsimg-repair-', existsSync('/dev/shm') ? '/dev/shm' : undefined);
+}
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -108,28 +118,26 @@ async function main(): Promise<number> {
   const end = Date.now() + Number(values.budget) * 60_000;
   const every = Number(values.linux);
   const { quick } = values;
-  const peers = new PeerCache(join(systemTmpdir(), 'xfsimg-test-images', 'peer.ndjson'));
+  const outcomes = new Outcomes(OUTCOMES);
   const tallies = new Map<string, Tally>();
   writeFileSync(values.out, '');
   let left = Number(values.count);
   let started = 0;
   let bad = 0;
   // Two lanes, each with benches of its own: while one waits for xfs_repair the other computes.
-  const lane = async (folder: string): Promise<void> => {
-    const benches = new Map<string, [Workbench, Workbench]>();
+  const run = async (folder: string): Promise<void> => {
+    const lane: Lane = { judge: new Judge(folder), outcomes };
+    const benches = new Map<string, Workbench>();
     for (const image of images)
-      benches.set(image.name, [
-        new Workbench(image, join(folder, `${image.name}.ours`)),
-        new Workbench(image, join(folder, `${image.name}.theirs`)),
-      ]);
+      benches.set(image.name, new Workbench(image, join(folder, `${image.name}.img`)));
     while (left > 0 && Date.now() < end) {
       const { value: damage, done } = cases.next();
       if (done || damage === undefined) break;
       left--;
-      const [mine, other] = benches.get(damage.image)!;
-      const t = values.ours || quick ? undefined : await peers.get(other, damage);
-      const o = await ours(mine, damage, { quick, linux: started++ % every === 0 });
-      const paths = mine.image.tree.paths.size;
+      const bench = benches.get(damage.image)!;
+      const t = values.ours || quick ? undefined : await theirs(bench, damage, lane);
+      const o = await ours(bench, damage, lane, { quick, linux: ++started % every === 0 });
+      const paths = bench.image.tree.paths.size;
       for (const name of [damage.structure, 'all']) {
         let tally = tallies.get(name);
         if (tally === undefined) {
@@ -141,9 +149,10 @@ async function main(): Promise<number> {
       if (!o.clean || !o.mounted || !o.settled || o.complaint !== undefined) bad++;
       appendFileSync(values.out, `${JSON.stringify({ id: damage.id, paths, ours: o, theirs: t })}\n`);
     }
-    for (const pair of benches.values()) for (const bench of pair) bench.close();
+    for (const bench of benches.values()) bench.close();
+    lane.judge.close();
   };
-  await Promise.all([lane(tmpdir()), lane(tmpdir())]);
+  await Promise.all([run(benchFolder()), run(benchFolder())]);
   console.log(HEADER);
   for (const [name, tally] of [...tallies].sort(([a], [b]) => (a < b ? -1 : 1)))
     if (name !== 'all') console.log(tally.row(name));
@@ -167,10 +176,13 @@ async function one(
       for (const { offset, bytes } of damage.writes) bench.write(offset, bytes);
       bench.close();
     }
-    const folder = tmpdir();
-    const o = await ours(new Workbench(image, join(folder, 'ours')), damage, { quick: false, linux: true });
-    const peers = new PeerCache(join(systemTmpdir(), 'xfsimg-test-images', 'peer.ndjson'));
-    const t = await peers.get(new Workbench(image, join(folder, 'theirs')), damage);
+    const folder = benchFolder();
+    const bench = new Workbench(image, join(folder, `${image.name}.img`));
+    const lane: Lane = { judge: new Judge(folder), outcomes: new Outcomes(OUTCOMES) };
+    const o = await ours(bench, damage, lane, { quick: false, linux: true });
+    const t = await theirs(bench, damage, lane);
+    bench.close();
+    lane.judge.close();
     console.log(JSON.stringify({ id, paths: image.tree.paths.size, ours: o, theirs: t }, undefined, 2));
     return o.clean && o.mounted && o.settled ? 0 : 1;
   }

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Case, fieldCases } from '../campaign/repair/cases.js';
 import { baseImage } from '../campaign/repair/images.js';
-import { ours, Workbench } from '../campaign/repair/run.js';
+import { Judge } from '../campaign/repair/judge.js';
+import { type Lane, Outcomes, ours, Workbench } from '../campaign/repair/run.js';
 import { oracle, tmpdir } from '../support/oracle.js';
 
 /** Structure, field and change, as the campaign names them; what is saved is all. */
@@ -69,17 +70,24 @@ function cases(
   describe(title, oracle('mount', 'mkfs.xfs', 'xfs_repair', 'setfattr'), () => {
     let image: ReturnType<typeof baseImage>;
     let bench: Workbench;
+    let lane: Lane;
     before(() => {
+      const folder = tmpdir();
       image = baseImage(name);
-      bench = new Workbench(image, join(tmpdir(), 'image'));
+      bench = new Workbench(image, join(folder, 'image'));
+      lane = { judge: new Judge(folder), outcomes: new Outcomes(join(folder, 'outcomes')) };
     });
-    after(() => bench.close());
+    after(() => {
+      bench.close();
+      lane.judge.close();
+    });
 
     for (const damage of damages)
       test(damage, async () => {
         const { outcome, error, clean, mounted, settled, complaint, lost } = await ours(
           bench,
           caseOf(image, damage),
+          lane,
           { quick: false, linux: false },
         );
         assert.equal(outcome, 'repaired', error);

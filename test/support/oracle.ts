@@ -127,13 +127,13 @@ export function xfsRepairClean(image: string): string {
 const scratch: string[] = [];
 
 /** A new scratch folder, removed when this process ends. */
-export function tmpdir(prefix = 'xfsimg-test-'): string {
+export function tmpdir(prefix = 'xfsimg-test-', parent = systemTmpdir()): string {
   if (scratch.length === 0) {
     process.on('exit', () => {
       for (const folder of scratch) rmSync(folder, { recursive: true, force: true });
     });
   }
-  const folder = mkdtempSync(join(systemTmpdir(), prefix));
+  const folder = mkdtempSync(join(parent, prefix));
   scratch.push(folder);
   return folder;
 }

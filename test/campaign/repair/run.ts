@@ -1,16 +1,16 @@
 /** One damaged image repaired by xfsimg and by xfs_repair, and what each leaves of it. */
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { appendFileSync, closeSync, existsSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { OverlaySource } from '../../../src/image/overlay.js';
-import { MemorySource, type Source } from '../../../src/image/source.js';
+import type { Source } from '../../../src/image/source.js';
 import { type RepairResult, repair } from '../../../src/repair/repair.js';
 import { withMount } from '../../support/mount.js';
 import { copyImage, run } from '../../support/oracle.js';
 import { describeTree } from '../../support/tree.js';
 import type { Case } from './cases.js';
 import type { BaseImage } from './images.js';
-import { dirtyPages, PAGE, shownByLinux } from './tree.js';
+import type { Judge } from './judge.js';
+import { PAGE, shownByLinux } from './tree.js';
 
 /** What a repair left. */
 export interface Left {
@@ -36,6 +36,8 @@ export interface Ours extends Left {
 
 export interface Theirs extends Left {
   readonly status: number;
+  /** xfs_repair -n finds nothing after it. */
+  readonly clean: boolean;
 }
 
 const MAX_LOST = 12;
@@ -47,6 +49,7 @@ export class Workbench {
   readonly path: string;
   readonly #fd: number;
   readonly #dirty = new Set<number>();
+  readonly #piece = Buffer.alloc(64 * PAGE);
 
   constructor(image: BaseImage, path: string) {
     this.image = image;
@@ -59,13 +62,24 @@ export class Workbench {
     for (let p = Math.floor(offset / PAGE); p * PAGE < offset + bytes.length; p++) this.#dirty.add(p);
   }
 
-  /** The image as it is now; pages that others changed are known from here on. */
-  read(): { bytes: Buffer; dirty: number[] } {
-    const bytes = Buffer.allocUnsafe(this.image.bytes.length);
-    for (let at = 0; at < bytes.length; ) at += readSync(this.#fd, bytes, at, bytes.length - at, at);
-    const dirty = dirtyPages(this.image.bytes, bytes);
+  /** The image as it is now, whoever changed it, and the pages that differ from the healthy one. */
+  read(): { source: Source; dirty: number[] } {
+    const source = new OverlaySource(this.image.source);
+    const dirty: number[] = [];
+    const base = this.image.bytes;
+    // A piece that stays in the processor's cache: memory fresh from the system costs more than the reading.
+    const piece = this.#piece;
+    for (let at = 0; at < base.length; at += piece.length) {
+      readSync(this.#fd, piece, 0, piece.length, at);
+      if (base.compare(piece, 0, piece.length, at, at + piece.length) === 0) continue;
+      for (let p = 0; p < piece.length; p += PAGE) {
+        if (base.compare(piece, p, p + PAGE, at + p, at + p + PAGE) === 0) continue;
+        source.write(at + p, piece.subarray(p, p + PAGE));
+        dirty.push((at + p) / PAGE);
+      }
+    }
     for (const p of dirty) this.#dirty.add(p);
-    return { bytes, dirty };
+    return { source, dirty };
   }
 
   restore(): void {
@@ -77,20 +91,6 @@ export class Workbench {
     closeSync(this.#fd);
   }
 }
-
-interface Said {
-  status: number;
-  text: string;
-}
-
-const spawned = (command: string, args: string[]): Promise<Said> =>
-  new Promise((resolve) => {
-    const options = { timeout: 300_000, maxBuffer: 1 << 26, env: { ...process.env, LC_ALL: 'C' } };
-    execFile(command, args, options, (error, stdout, stderr) => {
-      const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 99;
-      resolve({ status, text: stderr + stdout });
-    });
-  });
 
 /** The lines of xfs_repair that say what is wrong. */
 const complaints = (text: string): string =>
@@ -106,25 +106,23 @@ const complaints = (text: string): string =>
     .slice(0, 4)
     .join('; ');
 
-/** Judges what stands on the bench: a mount by Linux, path by path. `linux`: read by Linux too. */
-function look(bench: Workbench, source: Source, dirty: Iterable<number>, linux: boolean): Left {
-  let complaint: string | undefined;
-  const { tree } = bench.image;
-  const now = tree.of(source, dirty);
-  let mounted = false;
-  try {
-    const byLinux = withMount(bench.path, (root) => (linux ? shownByLinux(describeTree(root)) : undefined), {
-      options: 'ro',
-    });
-    mounted = true;
-    if (byLinux !== undefined)
-      for (const [path, text] of byLinux)
-        if (now.get(path) !== text) complaint ??= `Linux shows ${path} as ${text}, and we ${now.get(path)}`;
-  } catch (error) {
-    complaint ??= (error as Error).message;
-  }
-  const lost = tree.lost(now);
-  return { mounted, kept: tree.paths.size - lost.length, lost: lost.slice(0, MAX_LOST), complaint };
+/** What the image's tree shows after a repair: all that must be as it was is. */
+function look(
+  { tree }: BaseImage,
+  source: Source,
+  dirty: Iterable<number>,
+): { kept: number; lost: string[] } {
+  const lost = tree.lost(tree.of(source, dirty));
+  return { kept: tree.paths.size - lost.length, lost: lost.slice(0, MAX_LOST) };
+}
+
+/** Whether Linux, path by path, shows what our own reader does: what it shows otherwise. */
+function askLinux(bench: Workbench, source: Source, dirty: Iterable<number>): string | undefined {
+  const now = bench.image.tree.of(source, dirty);
+  const byLinux = withMount(bench.path, (root) => shownByLinux(describeTree(root)), { options: 'ro' });
+  for (const [path, text] of byLinux)
+    if (now.get(path) !== text) return `Linux shows ${path} as ${text}, and we ${now.get(path)}`;
+  return undefined;
 }
 
 /** A repair; where the log cannot be replayed a second one that drops it. */
@@ -148,10 +146,28 @@ export interface Scrutiny {
   readonly linux: boolean;
 }
 
+/** What the oracles say of an image that we repaired. */
+interface Verdict {
+  readonly clean: boolean;
+  readonly mounted: boolean;
+  readonly complaint?: string;
+}
+
+export interface Lane {
+  readonly judge: Judge;
+  readonly outcomes: Outcomes;
+}
+
 /** Our repair of one case. */
-export async function ours(bench: Workbench, { writes }: Case, { quick, linux }: Scrutiny): Promise<Ours> {
-  const overlay = new OverlaySource(bench.image.source);
-  for (const { offset, bytes } of writes) overlay.write(offset, bytes);
+export async function ours(
+  bench: Workbench,
+  damage: Case,
+  lane: Lane | undefined,
+  { quick, linux }: Scrutiny,
+): Promise<Ours> {
+  const { image } = bench;
+  const overlay = new OverlaySource(image.source);
+  for (const { offset, bytes } of damage.writes) overlay.write(offset, bytes);
   const start = performance.now();
   try {
     const { written, codes } = mend(overlay);
@@ -163,60 +179,58 @@ export async function ours(bench: Workbench, { writes }: Case, { quick, linux }:
       settled = false;
     }
     const outcome = written > 0 ? 'repaired' : 'nothing found';
-    const pages = [...overlay.pages()];
-    const dirty = pages.map(([offset]) => offset / PAGE);
-    if (quick) {
-      const { tree } = bench.image;
-      const lost = tree.lost(tree.of(overlay, dirty));
-      const kept = tree.paths.size - lost.length;
-      return { outcome, codes, settled, ms, clean: true, mounted: true, kept, lost: lost.slice(0, MAX_LOST) };
-    }
-    for (const [offset, bytes] of pages) bench.write(offset, bytes);
-    const said = await spawned('xfs_repair', ['-n', '-f', bench.path]);
-    const clean = said.status === 0;
-    const left = look(bench, overlay, dirty, linux);
-    bench.restore();
-    const complaint = clean ? left.complaint : complaints(said.text);
-    return { outcome, codes, settled, ms, clean, ...left, complaint };
+    const pages = [...overlay.pages()].map(([offset, bytes]) => ({ offset, bytes }));
+    const dirty = pages.map(({ offset }) => offset / PAGE);
+    const mine = { outcome, codes, settled, ms, ...look(image, overlay, dirty) } as const;
+    if (quick || lane === undefined) return { ...mine, clean: true, mounted: true };
+    const judged = async (): Promise<Verdict> => {
+      for (const { offset, bytes } of pages) bench.write(offset, bytes);
+      try {
+        const { clean, refusal, text } = await lane.judge.ask('check', bench.path);
+        const complaint = clean ? refusal || undefined : complaints(text);
+        const differs = linux && refusal === '' ? askLinux(bench, overlay, dirty) : undefined;
+        return { clean, mounted: refusal === '', complaint: complaint ?? differs };
+      } finally {
+        bench.restore();
+      }
+    };
+    // What is the same to the byte is judged once; what Linux is to read is read.
+    const key = lane.outcomes.key('ours', image, pages);
+    const verdict = linux ? await judged() : await lane.outcomes.get(key, judged);
+    return { ...mine, ...verdict };
   } catch (error) {
     const { name, message, stack } = error as Error;
     const refused = /^(UnrepairedError|NoSpaceError|UnsupportedError|CorruptionError|LogError)$/.test(name);
     const ms = Math.round(performance.now() - start);
     const outcome = refused ? 'refused' : 'failed';
-    bench.restore();
-    return {
-      outcome,
-      codes: [],
-      error: refused ? message : stack,
-      settled: false,
-      ms,
-      clean: false,
-      ...NOTHING,
-    };
+    const what = refused ? message : stack;
+    return { outcome, codes: [], error: what, settled: false, ms, clean: false, ...NOTHING };
   }
 }
 
 /** xfs_repair's repair of the same; a log that it refuses is dropped. */
-export async function theirs(bench: Workbench, { writes }: Case): Promise<Theirs> {
-  for (const { offset, bytes } of writes) bench.write(offset, bytes);
-  let said = await spawned('xfs_repair', ['-f', bench.path]);
-  if (said.status === 2) said = await spawned('xfs_repair', ['-f', '-L', bench.path]);
-  const { bytes, dirty } = bench.read();
-  let left: Left = { ...NOTHING, complaint: complaints(said.text) };
-  try {
-    if (said.status === 0) left = look(bench, new MemorySource(bytes), dirty, false);
-  } catch (error) {
-    left = { ...NOTHING, complaint: (error as Error).message };
-  }
-  bench.read();
-  bench.restore();
-  return { status: said.status, ...left };
+export async function theirs(bench: Workbench, { writes }: Case, lane: Lane): Promise<Theirs> {
+  const repaired = async (): Promise<Theirs> => {
+    for (const { offset, bytes } of writes) bench.write(offset, bytes);
+    const { status, text, clean, refusal } = await lane.judge.ask('mend', bench.path);
+    const { source, dirty } = bench.read();
+    bench.restore();
+    const nothing = { status, clean: false, ...NOTHING, complaint: complaints(text) };
+    if (status !== 0) return nothing;
+    try {
+      const left = look(bench.image, source, dirty);
+      return { status, clean, mounted: refusal === '', ...left, complaint: refusal || undefined };
+    } catch (error) {
+      return { ...nothing, complaint: (error as Error).message };
+    }
+  };
+  return lane.outcomes.get(lane.outcomes.key('theirs', bench.image, writes), repaired);
 }
 
-/** Outcomes of the peer kept from run to run, a line each: they change only with the damage or xfs_repair. */
-export class PeerCache {
+/** What the peer and the oracles did and said, kept from run to run, a line each. */
+export class Outcomes {
   readonly #path: string;
-  readonly #known = new Map<string, Theirs>();
+  readonly #known = new Map<string, unknown>();
   readonly #version = run('xfs_repair', ['-V']).stdout.trim();
 
   constructor(path: string) {
@@ -224,21 +238,24 @@ export class PeerCache {
     if (!existsSync(path)) return;
     for (const line of readFileSync(path, 'utf8').split('\n')) {
       if (line === '') continue;
-      const { key, ...outcome } = JSON.parse(line);
+      const { key, outcome } = JSON.parse(line);
       this.#known.set(key, outcome);
     }
   }
 
-  async get(bench: Workbench, damage: Case): Promise<Theirs> {
-    const hash = createHash('sha256').update(`${this.#version} ${bench.image.sha}`);
-    for (const { offset, bytes } of damage.writes) hash.update(`${offset}:`).update(bytes);
-    const key = hash.digest('hex').slice(0, 32);
-    let outcome = this.#known.get(key);
-    if (outcome === undefined) {
-      outcome = await theirs(bench, damage);
-      this.#known.set(key, outcome);
-      appendFileSync(this.#path, `${JSON.stringify({ key, ...outcome })}\n`);
-    }
+  /** They change only with the image's bytes and xfs_repair. */
+  key(what: string, image: BaseImage, writes: Case['writes']): string {
+    const hash = createHash('sha256').update(`${what} ${this.#version} ${image.sha}`);
+    for (const { offset, bytes } of writes) hash.update(`${offset}:`).update(bytes);
+    return hash.digest('hex').slice(0, 32);
+  }
+
+  async get<T>(key: string, make: () => Promise<T>): Promise<T> {
+    const known = this.#known.get(key);
+    if (known !== undefined) return known as T;
+    const outcome = await make();
+    this.#known.set(key, outcome);
+    appendFileSync(this.#path, `${JSON.stringify({ key, outcome })}\n`);
     return outcome;
   }
 }

@@ -141,15 +141,3 @@ export class BaseTree {
 export function shownByLinux(tree: Tree): Map<string, string> {
   return new Map([...tree].map(([path, node]) => [path, shown(node)]));
 }
-
-/** Pages in which `bytes` differs from `base`. */
-export function dirtyPages(base: Buffer, bytes: Buffer): number[] {
-  const out: number[] = [];
-  const step = 64 * PAGE;
-  for (let at = 0; at < base.length; at += step) {
-    if (base.compare(bytes, at, at + step, at, Math.min(base.length, at + step)) === 0) continue;
-    for (let p = at; p < Math.min(base.length, at + step); p += PAGE)
-      if (base.compare(bytes, p, p + PAGE, p, p + PAGE) !== 0) out.push(p / PAGE);
-  }
-  return out;
-}
