@@ -10,6 +10,8 @@
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { FORM_EDITS, makeFormsBase } from '../edit/cutforms.js';
+import { Judge } from '../edit/cutjudge.js';
 import { CUT_EDITS, CUT_GEOMETRIES, cutEdit, makeCutBase } from '../edit/cuts.js';
 import { tmpdir } from '../support/oracle.js';
 
@@ -26,31 +28,41 @@ const { values } = parseArgs({
 const until = Date.now() + Number(values.minutes) * 60_000;
 const modes = values.eager === values.plain ? [false, true] : [values.eager];
 const only = new RegExp(values.edit);
-const total = { points: 0, before: 0, after: 0, between: 0, failures: 0, edits: 0 };
+const total = { points: 0, alike: 0, before: 0, after: 0, between: 0, failures: 0, edits: 0 };
 
-process.stdout.write('geometry\tedit\tcheckpoints\tsectors\tcuts\tbefore\tafter\tbetween\tfailures\n');
-for (const [geometry, args] of Object.entries(CUT_GEOMETRIES)) {
-  if (values.geometry !== undefined && values.geometry !== geometry) continue;
-  const base = join(tmpdir(), 'base');
-  makeCutBase(base, args);
-  for (const [name, edit] of Object.entries(CUT_EDITS)) {
-    if (!only.test(name) || (edit.reflink === true && geometry === 'no reflink')) continue;
-    for (const eager of modes) {
-      if (Date.now() > until) break;
-      const points = values.points === undefined ? undefined : Number(values.points);
-      const r = cutEdit(base, edit, { eager, points, until });
-      process.stdout.write(
-        `${geometry}\t${name}\t${eager ? 'each' : 'collected'}\t${r.sectors}\t${r.points}\t${r.before}\t${r.after}\t${r.between}\t${r.failures.length}\n`,
-      );
-      for (const failure of r.failures) process.stdout.write(`\t${failure}\n`);
-      total.edits++;
-      total.points += r.points;
-      total.before += r.before;
-      total.after += r.after;
-      total.between += r.between;
-      total.failures += r.failures.length;
-    }
+let recovered = 0;
+process.stdout.write('geometry\tedit\tcheckpoints\tsectors\tcuts\talike\tbefore\tafter\tbetween\tfailures\n');
+for (const [geometry, args] of Object.entries(CUT_GEOMETRIES))
+  for (const { make, edits } of [
+    { make: makeCutBase, edits: CUT_EDITS },
+    { make: makeFormsBase, edits: FORM_EDITS },
+  ]) {
+    const chosen = Object.entries(edits).filter(
+      ([name, edit]) => only.test(name) && (edit.reflink !== true || geometry !== 'no reflink'),
+    );
+    if ((values.geometry ?? geometry) !== geometry || chosen.length === 0) continue;
+    const base = join(tmpdir(), 'base');
+    make(base, args);
+    const judge = new Judge(base);
+    for (const [name, edit] of chosen)
+      for (const eager of modes) {
+        if (Date.now() > until) break;
+        const points = values.points === undefined ? undefined : Number(values.points);
+        const r = cutEdit(judge, edit, { eager, points, until });
+        const cells = [r.sectors, r.points, r.alike, r.before, r.after, r.between, r.failures.length];
+        const line = [geometry, name, eager ? 'each' : 'collected', ...cells].join('\t');
+        process.stdout.write(`${line}\n`);
+        for (const failure of r.failures) process.stdout.write(`\t${failure}\n`);
+        total.edits++;
+        total.points += r.points;
+        total.alike += r.alike;
+        total.before += r.before;
+        total.after += r.after;
+        total.between += r.between;
+        total.failures += r.failures.length;
+      }
+    recovered += judge.recovered;
+    judge.close();
   }
-}
-process.stdout.write(`${JSON.stringify(total)}\n`);
+process.stdout.write(`${JSON.stringify({ ...total, recovered })}\n`);
 process.exitCode = total.failures > 0 ? 1 : 0;

@@ -7,6 +7,7 @@ import { withMount } from '../support/mount.js';
 import { copyImage, oracle, run, tmpdir, xfsRepairClean } from '../support/oracle.js';
 import { mkfs } from '../support/populate.js';
 import { btdumpAll } from '../support/xfsdb.js';
+import { Judge } from './cutjudge.js';
 import { CUT_EDITS, CUT_GEOMETRIES, cutEdit, makeCutBase } from './cuts.js';
 import { pattern } from './datawork.js';
 
@@ -97,7 +98,9 @@ for (const [geometry, name, eager] of SLICE)
   test(`cut anywhere, an edit is wholly there or not at all: ${name}, ${geometry}`, needs, (t) => {
     const base = join(tmpdir(), 'base');
     makeCutBase(base, CUT_GEOMETRIES[geometry]);
-    const { failures, ...rest } = cutEdit(base, CUT_EDITS[name], { eager, points: 7 });
+    const judge = new Judge(base);
+    t.after(() => judge.close());
+    const { failures, ...rest } = cutEdit(judge, CUT_EDITS[name], { eager, points: 7 });
     t.diagnostic(JSON.stringify(rest));
     assert.deepEqual(failures, []);
     assert.ok(rest.before > 0 && rest.after > 0);

@@ -3,19 +3,7 @@
  * (replay and repair): the tree must be wholly the one before or the one after, both must agree, and no block
  * may be lost.
  */
-import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { clone, clonePart } from '../../src/edit/clone.js';
 import { dedupeStarts, dedupeTree } from '../../src/edit/dedupetree.js';
@@ -24,19 +12,18 @@ import { createFilled } from '../../src/edit/hidden.js';
 import type { CowProtocol } from '../../src/edit/hold.js';
 import { BytesInput } from '../../src/edit/input.js';
 import { punchFile, truncateFile, writeFile } from '../../src/edit/write.js';
-import { crc32c } from '../../src/format/checksum.js';
 import { S_IF } from '../../src/format/dinode.js';
-import { fsblockOffset, type Geometry } from '../../src/format/geometry.js';
-import { MemorySource, type Source } from '../../src/image/source.js';
+import { OverlaySource } from '../../src/image/overlay.js';
+import type { Source } from '../../src/image/source.js';
 import { scanLog } from '../../src/journal/scan.js';
 import { repair } from '../../src/repair/repair.js';
 import { recoverLog } from '../../src/transaction/recovery/recover.js';
 import { openVolume } from '../../src/volume/volume.js';
 import { withMount } from '../support/mount.js';
-import { run, tmpdir } from '../support/oracle.js';
+import { run } from '../support/oracle.js';
 import { mkfs } from '../support/populate.js';
-import { describeTree } from '../support/tree.js';
 import { RecordingSource, Replayer } from '../transaction/cut.js';
+import type { Judge, Pages, Verdict } from './cutjudge.js';
 import { NAME_EDITS } from './cutnames.js';
 import { pattern } from './datawork.js';
 
@@ -132,22 +119,6 @@ export function makeCutBase(path: string, args: readonly string[]): void {
   });
 }
 
-/** Everything Linux shows, as one word. Reading times aside: looking changes them. */
-function treeWord(image: string): string {
-  return withMount(image, (root) => {
-    const nodes = [...describeTree(root)].map(([path, { atime: _, xattrs, ...node }]) => [
-      path,
-      node,
-      [...xattrs].sort(),
-    ]);
-    const text = JSON.stringify(nodes, (_key, value) => (typeof value === 'bigint' ? `${value}` : value));
-    return createHash('sha256').update(text).digest('hex').slice(0, 16);
-  });
-}
-
-const freeOf = (image: string): number =>
-  Number(/= (\d+)/.exec(run('xfs_db', ['-r', '-c', 'sb 0', '-c', 'print fdblocks', image]).stdout)?.[1]);
-
 /** The other half of `xfsimg repair`, behind the replay. Throws where there is anything to repair. */
 function repairFindsNothing(source: Source): void {
   const { findings, written } = repair(source, { onDuplicate: 'quarantine' });
@@ -155,94 +126,12 @@ function repairFindsNothing(source: Source): void {
   if (!scanLog(source, openVolume(source).g).clean) throw new Error('the log is not clean');
 }
 
-/** What Linux and its tools say of a recovered image. */
-interface Verdict {
-  readonly word: string;
-  readonly free: number;
-  /** What xfs_repair -n complains of. */
-  readonly complaint: string | undefined;
-}
-
-/** Verdicts by what stands in the image, its log aside: that is all they depend on. */
-class Verdicts {
-  readonly #known = new Map<string, Verdict>();
-  readonly #log: { from: number; to: number };
-  readonly #scratch: string;
-
-  constructor(g: Geometry, scratch: string) {
-    const from = fsblockOffset(g, g.logstart);
-    this.#log = { from, to: from + g.logblocks * g.blocksize };
-    this.#scratch = scratch;
-  }
-
-  /** `check` is done once for what stands there; it throws what is wrong. */
-  of(bytes: Buffer, check: () => void = () => {}): Verdict {
-    const key = this.#key(bytes);
-    let verdict = this.#known.get(key);
-    if (verdict === undefined) {
-      check();
-      const image = this.#scratch;
-      writeFileSync(image, bytes);
-      const { status, stdout, stderr } = run('xfs_repair', ['-n', '-f', image], { status: 'any' });
-      const complaint = status === 0 ? undefined : essence(stdout + stderr);
-      verdict = { complaint, free: freeOf(image), word: treeWord(image) };
-      this.#known.set(key, verdict);
-    }
-    return verdict;
-  }
-
-  /** Checksums of all pieces of the image. */
-  #key(bytes: Buffer): string {
-    const sums: number[] = [];
-    const { from, to } = this.#log;
-    for (let at = 0; at < bytes.length; at += PIECE)
-      if (at < from || at + PIECE > to) {
-        const piece = Buffer.from(bytes.subarray(at, at + PIECE));
-        piece.fill(0, Math.max(0, Math.min(PIECE, from - at)), Math.max(0, Math.min(PIECE, to - at)));
-        sums.push(crc32c(piece));
-      }
-    return sums.join();
-  }
-}
-
-const PIECE = 2 ** 16;
-
-/** An image file kept equal to what is in memory by writing the differences. */
-class Mirror {
-  readonly #path: string;
-  readonly #file: Buffer;
-
-  constructor(path: string, bytes: Buffer) {
-    this.#path = path;
-    writeFileSync(path, bytes);
-    this.#file = Buffer.from(bytes);
-  }
-
-  set(bytes: Buffer): void {
-    const fd = openSync(this.#path, 'r+');
-    for (let at = 0; at < bytes.length; at += PIECE) {
-      const piece = bytes.subarray(at, at + PIECE);
-      if (piece.equals(this.#file.subarray(at, at + PIECE))) continue;
-      writeSync(fd, piece, 0, piece.length, at);
-    }
-    fsyncSync(fd);
-    closeSync(fd);
-    bytes.copy(this.#file);
-  }
-
-  /** What stands in the file now. */
-  get(): Buffer {
-    const fd = openSync(this.#path, 'r');
-    readSync(fd, this.#file, 0, this.#file.length, 0);
-    closeSync(fd);
-    return this.#file;
-  }
-}
-
 export interface CutResult {
   /** Sectors the edit writes, and cuts tried. */
   sectors: number;
   points: number;
+  /** Cuts that left an image like that of the cut before: what was written was there already. */
+  alike: number;
   /** Cuts that left the old tree, the new one, or one between. */
   before: number;
   after: number;
@@ -258,88 +147,91 @@ export interface CutOptions {
   readonly until?: number;
 }
 
-/** Cuts one edit. `base`: the image it begins with. */
-export function cutEdit(base: string, edit: CutEdit, options: CutOptions): CutResult {
-  const folder = tmpdir();
-  try {
-    const before = readFileSync(base);
-    const after = new MemorySource(Buffer.from(before));
-    const recording = new RecordingSource(after);
-    const opened = openEdit(recording, {
-      now: () => ({ sec: 1_800_000_000, nsec: 1 }),
-      engine: { eager: options.eager },
-    });
-    edit.run(opened);
-    opened.close();
-    const total = recording.sectors;
-    const verdicts = new Verdicts(opened.g, join(folder, 'scratch'));
-    const states = new Map<string, { name: 'before' | 'after'; free: number }>();
-    for (const [name, bytes] of [
-      ['before', before],
-      ['after', after.bytes as Buffer],
-    ] as const) {
-      const { word, free } = verdicts.of(bytes);
-      if (states.has(word)) throw new Error('the edit changed nothing that shows');
-      states.set(word, { name, free });
+/** Where a recovery led to. */
+type State = 'before' | 'after' | 'between';
+
+/** Cuts one edit of the judge's base. */
+export function cutEdit(judge: Judge, edit: CutEdit, options: CutOptions): CutResult {
+  const after = new OverlaySource(judge.base);
+  const recording = new RecordingSource(after);
+  const opened = openEdit(recording, {
+    now: () => ({ sec: 1_800_000_000, nsec: 1 }),
+    engine: { eager: options.eager },
+  });
+  edit.run(opened);
+  opened.close();
+  const total = recording.sectors;
+  const ends = { before: judge.of(new Map()), after: judge.of(after.contents) };
+  if (sameState(ends.before, ends.after)) throw new Error('the edit changed nothing that shows');
+  const result: CutResult = {
+    sectors: total,
+    points: 0,
+    alike: 0,
+    before: 0,
+    after: 0,
+    between: 0,
+    failures: [],
+  };
+  const cut = new OverlaySource(judge.base);
+  const player = new Replayer(cut, recording.writes);
+  const points = Math.min(options.points ?? total, total);
+  let last = { key: '', state: undefined as State | undefined };
+  for (let p = 0; p <= points && Date.now() < (options.until ?? Number.POSITIVE_INFINITY); p++) {
+    const at = Math.floor((p * total) / points);
+    player.to(at);
+    result.points++;
+    const key = judge.key(cut.contents);
+    if (key === last.key) result.alike++;
+    else {
+      const { state, failures } = recoverCut(judge, cut.contents, ends, edit.parts === true);
+      result.failures.push(...failures.map((what) => `cut after sector ${at} of ${total}: ${what}`));
+      last = { key, state };
     }
-    const result: CutResult = { sectors: total, points: 0, before: 0, after: 0, between: 0, failures: [] };
-    const image = new MemorySource(before);
-    const player = new Replayer(image, recording.writes);
-    const path = join(folder, 'cut');
-    const mirror = new Mirror(path, before);
-    const points = Math.min(options.points ?? total, total);
-    for (let p = 0; p <= points && Date.now() < (options.until ?? Number.POSITIVE_INFINITY); p++) {
-      const at = Math.floor((p * total) / points);
-      player.to(at);
-      const fail = (what: string): void => {
-        result.failures.push(`cut after sector ${at} of ${total}: ${what}`);
-      };
-      const found: Verdict[] = [];
-      const recoveries: Record<string, () => Verdict> = {
-        Linux: () => {
-          mirror.set(before);
-          withMount(path, () => {});
-          return verdicts.of(mirror.get());
-        },
-        xfsimg: () => {
-          const memory = new MemorySource(Buffer.from(before));
-          recoverLog(memory);
-          return verdicts.of(memory.bytes as Buffer, () => repairFindsNothing(memory));
-        },
-      };
-      for (const [who, recover] of Object.entries(recoveries))
-        try {
-          const verdict = recover();
-          found.push(verdict);
-          if (verdict.complaint !== undefined)
-            fail(`recovered by ${who}, xfs_repair -n: ${verdict.complaint}`);
-        } catch (error) {
-          fail(`${who}: ${(error as Error).message}`);
-        }
-      result.points++;
-      if (found.length < 2) continue;
-      const [{ word, free }, ours] = found;
-      if (word !== ours.word) fail('Linux and xfsimg recover different trees');
-      if (free !== ours.free) fail(`free blocks: ${free} by Linux, ${ours.free} by xfsimg`);
-      const state = states.get(word);
-      if (state === undefined) {
-        if (edit.parts === true) result.between++;
-        else fail('neither the tree before nor the one after');
-      } else {
-        result[state.name]++;
-        if (free !== state.free) fail(`${free} blocks free, not ${state.free} as ${state.name}`);
-      }
-      if (result.failures.length > 3) break;
-    }
-    return result;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
+    if (last.state !== undefined) result[last.state]++;
+    if (result.failures.length > 3) break;
   }
+  return result;
 }
 
-const essence = (text: string): string =>
-  text
-    .split('\n')
-    .filter((l) => l !== '' && !/^ {8}- |^Phase|host filesystem|the image and|No modify/.test(l))
-    .slice(0, 6)
-    .join(' | ');
+/** Has Linux and us recover an image. */
+function recoverCut(
+  judge: Judge,
+  pages: Pages,
+  ends: { readonly before: Verdict; readonly after: Verdict },
+  parts: boolean,
+): { state: State | undefined; failures: string[] } {
+  const failures: string[] = [];
+  const found: Verdict[] = [];
+  const recoveries: Record<string, () => Verdict> = {
+    Linux: () => judge.byLinux(pages),
+    xfsimg: () => {
+      const ours = new OverlaySource(judge.base, new Map([...pages].map(([n, bytes]) => [n, bytes.slice()])));
+      recoverLog(ours);
+      return judge.of(ours.contents, () => repairFindsNothing(ours));
+    },
+  };
+  for (const [who, recover] of Object.entries(recoveries))
+    try {
+      const verdict = recover();
+      found.push(verdict);
+      if (verdict.complaint !== undefined)
+        failures.push(`recovered by ${who}, xfs_repair -n: ${verdict.complaint}`);
+    } catch (error) {
+      failures.push(`${who}: ${(error as Error).message}`);
+    }
+  if (found.length < 2) return { state: undefined, failures };
+  const [linux, ours] = found;
+  if (linux.word !== ours.word) failures.push('Linux and xfsimg recover different trees');
+  if (linux.free !== ours.free) failures.push(`free blocks: ${linux.free} by Linux, ${ours.free} by xfsimg`);
+  if (sameState(linux, ends.before)) return { state: 'before', failures };
+  if (sameState(linux, ends.after)) return { state: 'after', failures };
+  if (parts) return { state: 'between', failures };
+  failures.push(
+    [ends.before.word, ends.after.word].includes(linux.word)
+      ? `${linux.free} blocks free: ${ends.before.free} before, ${ends.after.free} after`
+      : 'neither the tree before nor the one after',
+  );
+  return { state: undefined, failures };
+}
+
+const sameState = (a: Verdict, b: Verdict): boolean => a.word === b.word && a.free === b.free;
