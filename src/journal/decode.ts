@@ -31,6 +31,7 @@ import { viewOf } from '../format/structure.js';
 import { LogReader } from './device.js';
 import { LogError } from './error.js';
 import { itemFault } from './items.js';
+import { ItemList, LogItem } from './logitem.js';
 import { BadRecordError, checkRecord, type LogRecord, unpackRecord, walkRecords } from './record.js';
 import type { LogState } from './scan.js';
 
@@ -42,155 +43,6 @@ const MAX_OPEN_REGIONS = 2 ** 20;
 /** Once a transaction is this many records old its regions are copied, so that the chunks can go. */
 const COMPACT_RECORDS = 512;
 
-/**
- * A log item: what one transaction says of one buffer, inode, intent... Its regions, the format structure
- * first, are places in one piece of memory: the record they were logged in or, where they came in several
- * records, memory of the item's own. Nothing is made per region.
- */
-export class LogItem {
-  /** One of LI, unless the log is corrupt. */
-  readonly type: number;
-  /** Regions the item says it has. */
-  readonly size: number;
-  /** Byte order of the format structure and of logged inode cores. */
-  readonly littleEndian: boolean;
-  /** What the regions lie in. */
-  memory: Uint8Array = NO_MEMORY;
-  data: DataView = NO_DATA;
-  /** Regions there are. */
-  count = 0;
-  /** Start and length of each region, two numbers a region, from `#first` on; shared by a transaction's items. */
-  #spans: Spans;
-  #first: number;
-  /** Bytes of its own memory in use; -1 while its regions lie in a record. */
-  #own = -1;
-
-  constructor(type: number, size: number, littleEndian: boolean, spans: Spans = new Spans()) {
-    this.type = type;
-    this.size = size;
-    this.littleEndian = littleEndian;
-    this.#spans = spans;
-    this.#first = spans.used;
-  }
-
-  /** Where region `i` begins in `memory`, and its length. */
-  start(i: number): number {
-    return this.#spans.at[this.#first + 2 * i];
-  }
-  length(i: number): number {
-    return this.#spans.at[this.#first + 2 * i + 1];
-  }
-
-  /** Region `i`; undefined where there is none. */
-  region(i: number): Uint8Array | undefined {
-    return i < this.count ? this.memory.subarray(this.start(i), this.start(i) + this.length(i)) : undefined;
-  }
-
-  get regions(): Uint8Array[] {
-    return Array.from({ length: this.count }, (_, i) => this.region(i)!);
-  }
-
-  /** The format structure. */
-  get view(): DataView {
-    return viewOf(this.region(0)!);
-  }
-  /** Numbers of the format structure. The item has passed itemFault, or is known to be long enough. */
-  u16(at: number): number {
-    return this.data.getUint16(this.#spans.at[this.#first] + at, this.littleEndian);
-  }
-  u32(at: number): number {
-    return this.data.getUint32(this.#spans.at[this.#first] + at, this.littleEndian);
-  }
-  i32(at: number): number {
-    return this.data.getInt32(this.#spans.at[this.#first] + at, this.littleEndian);
-  }
-
-  /** Adds a region. To be called for the newest item of those that share their spans. */
-  add(memory: Uint8Array, data: DataView, at: number, length: number): void {
-    if (this.count === 0) {
-      this.memory = memory;
-      this.data = data;
-    } else if (this.memory !== memory) {
-      const to = this.#room(length);
-      this.memory.set(memory.subarray(at, at + length), to);
-      this.#spans.push(to, length);
-      this.count++;
-      return;
-    }
-    this.#spans.push(at, length);
-    this.count++;
-  }
-
-  /** Makes the last region longer: its beginning was in a record before. */
-  extend(more: Uint8Array): void {
-    const to = this.#room(more.length);
-    this.memory.set(more, to);
-    this.#spans.at[this.#first + 2 * this.count - 1] += more.length;
-  }
-
-  /** Copies the regions into memory of the item's own, with `spare` bytes of room behind them. */
-  keep(spare = 0): void {
-    if (this.#own >= 0) return;
-    let bytes = 0;
-    for (let i = 0; i < this.count; i++) bytes += this.length(i);
-    const own = new Uint8Array(bytes + spare);
-    const spans = this.#spans.at;
-    let to = 0;
-    for (let i = 0, at = this.#first; i < this.count; i++, at += 2) {
-      own.set(this.memory.subarray(spans[at], spans[at] + spans[at + 1]), to);
-      spans[at] = to;
-      to += spans[at + 1];
-    }
-    this.#own = bytes;
-    this.memory = own;
-    this.data = viewOf(own);
-  }
-
-  /** Takes `length` bytes at the end of the item's own memory. Returns where. */
-  #room(length: number): number {
-    this.keep(length);
-    const at = this.#own;
-    if (at + length > this.memory.length) {
-      const larger = new Uint8Array(2 * (at + length));
-      larger.set(this.memory);
-      this.memory = larger;
-      this.data = viewOf(larger);
-    }
-    this.#own = at + length;
-    return at;
-  }
-
-  /** An item of these regions; `size`: how many it says it has. */
-  static of(
-    type: number,
-    littleEndian: boolean,
-    regions: readonly Uint8Array[],
-    size = regions.length,
-  ): LogItem {
-    const item = new LogItem(type, size, littleEndian);
-    for (const region of regions) item.add(region, viewOf(region), 0, region.length);
-    return item;
-  }
-}
-
-/** Pairs of numbers, as many as come. */
-class Spans {
-  at = new Int32Array(16);
-  used = 0;
-
-  push(start: number, length: number): void {
-    if (this.used + 2 > this.at.length) {
-      const larger = new Int32Array(2 * this.at.length);
-      larger.set(this.at);
-      this.at = larger;
-    }
-    this.at[this.used++] = start;
-    this.at[this.used++] = length;
-  }
-}
-const NO_MEMORY = new Uint8Array(0);
-const NO_DATA = viewOf(NO_MEMORY);
-
 export interface LogTransaction {
   readonly tid: number;
   /** LSN of the record it starts in: the one its buffers and inodes are stamped with. */
@@ -198,7 +50,7 @@ export interface LogTransaction {
   /** LSN of the record its commit operation is in. */
   readonly commitLsn: Lsn;
   readonly littleEndian: boolean;
-  readonly items: readonly LogItem[];
+  readonly items: ItemList;
   /** Bytes of all regions. */
   readonly bytes: number;
 }
@@ -215,33 +67,31 @@ class OpenTransaction {
   readonly tid: number;
   readonly lsn: Lsn;
   readonly littleEndian: boolean;
-  readonly items: LogItem[] = [];
+  readonly items: ItemList;
   /** The first of the reader's chunks its regions lie in. */
   chunk: number;
   /** The transaction header is in: what follows are items. */
   started = false;
   bytes = 0;
   regions = 0;
-  readonly spans = new Spans();
-  /** The item regions are added to; undefined before the first and while one is passed over. */
-  item: LogItem | undefined;
+  /** Regions that come are of an item that is passed over. */
+  passing = false;
   /** Regions the item still lacks. */
   left = 0;
-  /** Records since it started or was last compacted, and items that have memory of their own since. */
+  /** Records since it started or was last compacted. */
   age = 0;
-  compacted = 0;
 
   constructor(tid: number, lsn: Lsn, littleEndian: boolean, chunk: number) {
     this.tid = tid;
     this.lsn = lsn;
     this.littleEndian = littleEndian;
     this.chunk = chunk;
+    this.items = new ItemList(littleEndian);
   }
 
   /** Copies the regions; nothing before `chunk` is needed then. */
   compact(chunk: number): void {
-    for (let i = this.compacted; i < this.items.length; i++) this.items[i].keep();
-    this.compacted = this.items.length;
+    this.items.compact();
     this.age = 0;
     this.chunk = chunk;
   }
@@ -252,6 +102,9 @@ export class LogDecoder {
   #openBytes = 0;
   #openRegions = 0;
   readonly #cancelsOnly: boolean;
+  readonly #item = new LogItem();
+  /** The transaction of the last operation: the next is most likely of the same. */
+  #last: OpenTransaction | undefined;
 
   /** `cancelsOnly`: buffer items that cancel are all that is asked for; others are passed over, unchecked. */
   constructor(options: { cancelsOnly?: boolean } = {}) {
@@ -292,7 +145,8 @@ export class LogDecoder {
         throw bad(`an operation's client is 0x${client.toString(16)}, expected 0x69 or 0xaa`);
       if (at + length > data.length)
         throw bad(`an operation of ${length} bytes runs past the record (${data.length} bytes)`);
-      const open = this.#open.get(tid);
+      const open = this.#last?.tid === tid ? this.#last : this.#open.get(tid);
+      this.#last = open;
       if (open === undefined) {
         // Anything but a start is the rest of a transaction that began before the tail.
         if ((opFlags & LOG_OP.START) !== 0)
@@ -306,8 +160,9 @@ export class LogDecoder {
       else if (flags === LOG_OP.WAS_CONT) this.#append(open, data, at, length, bad);
       else if (flags === LOG_OP.COMMIT) {
         this.#forget(open);
-        for (const item of open.items) {
-          const fault = itemFault(item);
+        for (let i = 0; i < open.items.length; i++) {
+          open.items.load(i, this.#item);
+          const fault = itemFault(this.#item);
           if (fault !== undefined) throw bad(fault);
         }
         out.push({
@@ -327,6 +182,7 @@ export class LogDecoder {
 
   #forget(open: OpenTransaction): void {
     this.#open.delete(open.tid);
+    this.#last = undefined;
     this.#openBytes -= open.bytes;
     this.#openRegions -= open.regions;
   }
@@ -364,14 +220,11 @@ export class LogDecoder {
       if (size === 0 || size > MAX_REGIONS)
         throw bad(`a log item of ${size} regions, expected 1 to ${MAX_REGIONS}`);
       open.left = size;
-      open.item = undefined;
-      if (!this.#cancelsOnly || isCancel(view, at, length, open.littleEndian)) {
-        open.item = new LogItem(type, size, open.littleEndian, open.spans);
-        open.items.push(open.item);
-      }
+      open.passing = this.#cancelsOnly && !isCancel(view, at, length, open.littleEndian);
+      if (!open.passing) open.items.begin(type, size);
     }
     open.left--;
-    open.item?.add(data, view, at, length);
+    if (!open.passing) open.items.add(data, view, at, length);
     open.regions++;
     if (++this.#openRegions > MAX_OPEN_REGIONS)
       throw bad(`uncommitted transactions hold more than ${MAX_OPEN_REGIONS} regions`);
@@ -393,7 +246,7 @@ export class LogDecoder {
       return;
     }
     if (open.regions === 0) throw bad('the rest of a region whose beginning is missing');
-    open.item?.extend(data.subarray(at, at + length));
+    if (!open.passing) open.items.extend(data.subarray(at, at + length));
     this.#grow(open, length, bad);
   }
 }

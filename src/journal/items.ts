@@ -28,7 +28,7 @@ import {
   MAP_EXTENT,
   PHYS_EXTENT,
 } from '../format/logitems.js';
-import type { LogItem } from './decode.js';
+import type { LogItem } from './logitem.js';
 
 const BUF = BUF_LOG_FORMAT.at;
 
@@ -239,14 +239,6 @@ export const inodeIno = (item: LogItem): number =>
   u64Of(item.data, item.start(0) + inodeLogFormat(item.length(0)).at.ino, item.littleEndian);
 /** The logged core, in the item's byte order. */
 export const inodeCore = (item: LogItem): Uint8Array => item.region(1)!;
-/** The region of the data fork: data, extents or btree root as `fields` says; undefined where not logged. */
-export const inodeDataFork = (item: LogItem): Uint8Array | undefined =>
-  (inodeFields(item) & ILOG_DFORK) !== 0 ? item.region(2) : undefined;
-export const inodeAttrFork = (item: LogItem): Uint8Array | undefined => {
-  const fields = inodeFields(item);
-  if ((fields & ILOG_AFORK) === 0) return undefined;
-  return item.region((fields & ILOG_DFORK) !== 0 ? 3 : 2);
-};
 /** The device number of a device inode, where `fields` has DEV. */
 export const inodeRdev = (item: LogItem): number =>
   (inodeFields(item) & ILOG.DEV) === 0 ? 0 : item.u32(inodeLogFormat(item.length(0)).at.u);

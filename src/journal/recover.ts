@@ -12,9 +12,10 @@
 import { isAgRange } from '../format/geometry.js';
 import { compareLsn, type Lsn } from '../format/log.js';
 import { BLF, BUF_LOG_FORMAT, blftOf, LI } from '../format/logitems.js';
-import { committedTransactions, LogDecoder, type LogItem, type LogTransaction } from './decode.js';
+import { committedTransactions, LogDecoder, type LogTransaction } from './decode.js';
 import { LogError } from './error.js';
 import { bufBlkno, bufBytes, bufFlags, inodeIno } from './items.js';
+import { LogItem } from './logitem.js';
 import { BufferReplay, type GuardedBlock } from './recoverbuffer.js';
 import { replayIcreate } from './recovericreate.js';
 import { InodeReplay } from './recoverinode.js';
@@ -78,18 +79,23 @@ export function redoLog(state: LogState): RedoResult {
   const set = new RecoverySet(device.source);
   const cancels = new CancelTable();
   const counts = { transactions: 0, replayed: 0, newer: 0, cancelled: 0, quota: 0 };
-  const decoder = new LogDecoder({ cancelsOnly: true });
-  for (const transaction of committedTransactions(state, { transient: true, decoder }))
-    for (const item of transaction.items)
-      if (item.type === LI.BUF && (bufFlags(item) & BLF.CANCEL) !== 0)
-        cancels.add(bufBlkno(item), bufBlocks(item));
+  const pass = (options: { cancelsOnly: boolean }): Iterable<LogTransaction> =>
+    committedTransactions(state, { transient: true, decoder: new LogDecoder(options) });
+
+  const item = new LogItem();
+  for (const { items } of pass({ cancelsOnly: true }))
+    for (let i = 0; i < items.length; i++) {
+      if (items.type(i) !== LI.BUF) continue;
+      items.load(i, item);
+      if ((bufFlags(item) & BLF.CANCEL) !== 0) cancels.add(bufBlkno(item), bufBlocks(item));
+    }
 
   const tracker = new IntentTracker();
   const buffers = new BufferReplay(set, g);
   const inodes = new InodeReplay(set, g, buffers);
   const pieces = new PieceReplay(set, g);
   let current: Lsn | undefined;
-  for (const transaction of committedTransactions(state, { transient: true })) {
+  for (const transaction of pass({ cancelsOnly: false })) {
     counts.transactions++;
     if (current === undefined || compareLsn(current, transaction.lsn) !== 0) {
       // Transactions of one LSN are replayed as one: only then do blocks carry it.
@@ -99,44 +105,46 @@ export function redoLog(state: LogState): RedoResult {
     tracker.add(transaction);
     replay(transaction, current);
   }
-  buffers.settle();
+  buffers.finish();
   pieces.settle();
   return { set, fragile: buffers.fragile(), openIntents: tracker.open, ...counts };
 
   /** One transaction: whole buffers first, then inodes, then the unlinked pointers inside inode buffers. */
-  function replay(transaction: LogTransaction, lsn: Lsn): void {
-    const later: LogItem[] = [];
-    const pointers: LogItem[] = [];
-    const cancelled: LogItem[] = [];
+  function replay({ items }: LogTransaction, lsn: Lsn): void {
+    const pointers: number[] = [];
+    const cancelled: number[] = [];
     const bad = (reason: string): LogError => new LogError(lsn, reason);
-    for (const item of transaction.items) {
-      switch (item.type) {
+    for (let i = 0; i < items.length; i++) {
+      switch (items.type(i)) {
         case LI.BUF: {
+          items.load(i, item);
           const flags = bufFlags(item);
-          if ((flags & BLF.CANCEL) !== 0) cancelled.push(item);
-          else if ((flags & BLF.INODE_BUF) !== 0) pointers.push(item);
+          if ((flags & BLF.CANCEL) !== 0) cancelled.push(i);
+          else if ((flags & BLF.INODE_BUF) !== 0) pointers.push(i);
           else replayBuffer(item, lsn, bad);
           break;
         }
         case LI.ICREATE:
+          items.load(i, item);
           if (replayIcreate(item, g, set, isCancelled, isInside, bad)) counts.replayed++;
           else counts.cancelled++;
-          break;
-        case LI.INODE:
-          later.push(item);
           break;
         case LI.DQUOT:
           counts.quota++;
           break;
       }
     }
-    for (const item of later) {
+    for (let i = 0; i < items.length; i++) {
+      if (items.type(i) !== LI.INODE) continue;
+      items.load(i, item);
       pieces.addInode(inodeIno(item));
-      const outcome = inodes.replay(item, lsn, isCancelled, bad);
-      counts[outcome]++;
+      counts[inodes.replay(item, lsn, isCancelled, bad)]++;
     }
-    for (const item of pointers) replayBuffer(item, lsn, bad);
-    for (const item of cancelled) cancels.pass(bufBlkno(item), bufBlocks(item));
+    for (const i of pointers) replayBuffer(items.at(i), lsn, bad);
+    for (const i of cancelled) {
+      items.load(i, item);
+      cancels.pass(bufBlkno(item), bufBlocks(item));
+    }
   }
 
   function isCancelled(blkno: number, blocks: number): boolean {

@@ -2,32 +2,29 @@
 
 import { ATTR3_RMT_HDR, XFS_ATTR3_RMT_MAGIC } from '../format/attr.js';
 import { sealCrc } from '../format/checksum.js';
-import { DINODE, XFS_DINODE_MAGIC } from '../format/dinode.js';
+import { DINODE } from '../format/dinode.js';
 import type { Geometry } from '../format/geometry.js';
 import { identityOf } from '../format/identity.js';
-import { compareLsn, type Lsn, readLsn, writeLsn } from '../format/log.js';
+import { type Lsn, writeLsn } from '../format/log.js';
 import { BLF, BLFT, blftOf } from '../format/logitems.js';
 import { viewOf } from '../format/structure.js';
 import { SUPERBLOCK } from '../format/superblock.js';
-import type { LogItem } from './decode.js';
 import type { LogError } from './error.js';
 import { BufChunks, bufBlkno, bufBytes, bufFlags } from './items.js';
+import type { LogItem } from './logitem.js';
 import { type RecoverySet, SECTOR } from './recoverset.js';
 
-/** A buffer that was replayed. Blocks get the LSN when no more is replayed at it: see `settle`. */
-interface Touched {
+/** A buffer that was replayed, and what the replay did to it. */
+interface Block {
   readonly offset: number;
   readonly length: number;
-  /** BLFT of its last item. */
+  /** BLFT of its last item; -1 before the first. */
   type: number;
+  /** It is to get an LSN, or nothing but a new checksum, when no more is replayed at this one: see `settle`. */
+  pending: boolean;
   lsn: Lsn | undefined;
-}
-
-/** What a replay does to one block. */
-interface History {
-  readonly offset: number;
-  readonly length: number;
-  type: number;
+  /** It is what its last item says: its checksum is to be computed. */
+  sealed: boolean;
   /** How many states it went through. */
   states: number;
   checkedWhole: boolean;
@@ -47,16 +44,14 @@ const NO_LSN = 0xffff_ffff;
 export class BufferReplay {
   readonly #set: RecoverySet;
   readonly #g: Geometry;
-  /** Replayed since the last `settle`, by place and length. */
-  readonly #touched = new Map<number, Touched>();
-  readonly #histories = new Map<number, History>();
-  readonly #head = new Uint8Array(SECTOR);
-  readonly #headView = viewOf(this.#head);
+  readonly #blocks = new Map<number, Block>();
+  /** Those touched since the last `settle`. */
+  #pending: Block[] = [];
   readonly #scratch = new Uint8Array(65536);
+  readonly #stamp = viewOf(new Uint8Array(8));
+  readonly #stampBytes = new Uint8Array(this.#stamp.buffer);
   readonly #chunks = new BufChunks();
   readonly #pointer = new Uint8Array(4);
-  /** Inodes whose checksum is to be computed, by byte offset. */
-  readonly #inodes = new Set<number>();
 
   constructor(set: RecoverySet, g: Geometry) {
     this.#set = set;
@@ -67,10 +62,9 @@ export class BufferReplay {
   replay(item: LogItem, lsn: Lsn, bad: (reason: string) => LogError): boolean {
     const offset = bufBlkno(item) * 512;
     const length = bufBytes(item);
-    this.#set.read(offset, this.#head);
-    const held = this.#lsnOf(this.#headView);
-    if (held !== undefined && compareLsn(held, lsn) >= 0) {
-      if (length > SECTOR) this.#historyOf(offset, length).newer = true;
+    this.#set.locate(offset);
+    if (this.#isNewer(this.#set.view, this.#set.at, lsn)) {
+      if (length > SECTOR) this.#blockOf(offset, length).newer = true;
       return false;
     }
     if ((bufFlags(item) & BLF.INODE_BUF) !== 0) {
@@ -78,20 +72,17 @@ export class BufferReplay {
       return true;
     }
     const type = blftOf(bufFlags(item));
+    const inodes = type === BLFT.DINO;
+    if (!inodes) this.#set.noInodes(offset, length);
     const chunks = this.#chunks;
     for (chunks.start(item); chunks.next(); ) {
-      const { offset: at, length: count } = chunks;
-      this.#set.put(offset + at, chunks.memory, chunks.at, count);
-      if (type === BLFT.DINO) this.#addInodes(offset, at, count);
+      this.#set.put(offset + chunks.offset, chunks.memory, chunks.at, chunks.length);
+      if (inodes) this.#addInodes(offset, chunks.offset, chunks.length);
     }
-    if (type === BLFT.DINO) return true;
-    const key = offset + length / SECTOR - 1;
-    const known = this.#touched.get(key);
-    if (known === undefined) this.#touched.set(key, { offset, length, type, lsn });
-    else {
-      known.type = type;
-      known.lsn = lsn;
-    }
+    if (inodes) return true;
+    const block = this.#touch(offset, length);
+    block.type = type;
+    block.lsn = lsn;
     return true;
   }
 
@@ -99,16 +90,52 @@ export class BufferReplay {
    * Notes that a block was changed without a log item of its own: it gets its checksum and keeps its LSN.
    */
   touch(offset: number, length: number, type: number): void {
-    const key = offset + length / SECTOR - 1;
-    if (!this.#touched.has(key)) this.#touched.set(key, { offset, length, type, lsn: undefined });
+    const block = this.#blockOf(offset, length);
+    if (block.pending) return;
+    this.#touch(offset, length).type = type;
+    block.lsn = undefined;
   }
 
-  /** Stamps what was replayed since the last call with its LSN and checksum. */
+  #touch(offset: number, length: number): Block {
+    const block = this.#blockOf(offset, length);
+    if (!block.pending) {
+      block.pending = true;
+      this.#pending.push(block);
+    }
+    return block;
+  }
+
+  /** Stamps what was replayed since the last call with its LSN. */
   settle(): void {
-    for (const touched of this.#touched.values()) this.#seal(touched);
-    this.#touched.clear();
-    for (const offset of this.#inodes) this.#sealInode(offset);
-    this.#inodes.clear();
+    for (const block of this.#pending) this.#settle(block);
+    this.#pending = [];
+  }
+
+  #settle(block: Block): void {
+    block.pending = false;
+    if (block.type === BLFT.ATTR_RMT) {
+      block.sealed = true;
+      return;
+    }
+    this.#set.locate(block.offset);
+    const identity = identityOf(this.#set.view, this.#set.at);
+    // A block that is not what its item says is left as logged.
+    block.sealed = identity?.type === block.type;
+    if (identity === undefined || !block.sealed) return;
+    if (block.lsn !== undefined) {
+      writeLsn(this.#stamp, 0, block.lsn);
+      this.#set.put(block.offset + identity.lsn, this.#stampBytes, 0, 8);
+    }
+    this.#set.head(block.offset, block.length);
+    block.states++;
+    block.checkedWhole = identity.checkedWhole;
+  }
+
+  /** Computes all checksums: to be called once, after the last item. */
+  finish(): void {
+    this.settle();
+    for (const block of this.#blocks.values()) if (block.sealed) this.#seal(block);
+    this.#set.sealInodes(this.#g.inodesize);
   }
 
   /**
@@ -117,38 +144,43 @@ export class BufferReplay {
    */
   fragile(): GuardedBlock[] {
     const out: GuardedBlock[] = [];
-    for (const h of this.#histories.values())
-      if (h.length > SECTOR && h.states > 0 && (h.newer || (h.checkedWhole && h.states > 1))) out.push(h);
+    for (const b of this.#blocks.values())
+      if (b.length > SECTOR && b.states > 0 && (b.newer || (b.checkedWhole && b.states > 1))) out.push(b);
     return out;
   }
 
-  #historyOf(offset: number, length: number): History {
+  #blockOf(offset: number, length: number): Block {
     const key = offset + length / SECTOR - 1;
-    let history = this.#histories.get(key);
-    if (history === undefined) {
-      history = { offset, length, type: 0, states: 0, checkedWhole: false, newer: false };
-      this.#histories.set(key, history);
+    let block = this.#blocks.get(key);
+    if (block === undefined) {
+      const none = { type: -1, pending: false, lsn: undefined, sealed: false };
+      block = { offset, length, ...none, states: 0, checkedWhole: false, newer: false };
+      this.#blocks.set(key, block);
     }
-    return history;
+    return block;
   }
 
-  /** The LSN a block carries: undefined for one without, or of another filesystem, or a kind told to have none. */
-  #lsnOf(v: DataView): Lsn | undefined {
-    const identity = identityOf(v, 0);
-    if (identity === undefined) return undefined;
+  /**
+   * Whether the block at `at` is as new as an LSN: not where it carries none, or is of another filesystem, or of a
+   * kind told to have none.
+   */
+  #isNewer(v: DataView, at: number, than: Lsn): boolean {
+    const identity = identityOf(v, at);
+    if (identity === undefined) return false;
     const { metaUuidBytes, features } = this.#g;
-    const uuidAt = identity.type === BLFT.SB && features.metaUuid ? SUPERBLOCK.at.meta_uuid : identity.uuid;
-    for (let i = 0; i < 16; i++) if (v.getUint8(uuidAt + i) !== metaUuidBytes[i]) return undefined;
-    const lsn = readLsn(v, identity.lsn);
-    if (lsn.cycle === 0 && lsn.block === 0) return undefined;
-    if (lsn.cycle === NO_LSN && lsn.block === NO_LSN) return undefined;
-    return lsn;
+    const meta = identity.type === BLFT.SB && features.metaUuid;
+    const uuidAt = at + (meta ? SUPERBLOCK.at.meta_uuid : identity.uuid);
+    for (let i = 0; i < 16; i++) if (v.getUint8(uuidAt + i) !== metaUuidBytes[i]) return false;
+    const cycle = v.getUint32(at + identity.lsn);
+    const block = v.getUint32(at + identity.lsn + 4);
+    if ((cycle === 0 && block === 0) || (cycle === NO_LSN && block === NO_LSN)) return false;
+    return cycle !== than.cycle ? cycle > than.cycle : block >= than.block;
   }
 
   #addInodes(offset: number, at: number, count: number): void {
     const { inodesize } = this.#g;
     const first = at - (at % inodesize);
-    for (let base = first; base < at + count; base += inodesize) this.#inodes.add(offset + base);
+    for (let base = first; base < at + count; base += inodesize) this.#set.inode(offset + base);
   }
 
   /** Of inode buffers only the pointers of the unlinked lists count: inodes are logged by items of their own. */
@@ -165,21 +197,12 @@ export class BufferReplay {
         if (this.#pointer.every((b) => b === 0))
           throw bad(`an inode buffer at block ${offset / 512} with a next_unlinked pointer of 0`);
         this.#set.write(offset + base + field, this.#pointer);
-        this.#inodes.add(offset + base);
+        this.#set.inode(offset + base);
       }
     }
   }
 
-  #sealInode(offset: number): void {
-    const inode = this.#scratch.subarray(0, this.#g.inodesize);
-    this.#set.read(offset, inode);
-    if (viewOf(inode).getUint16(DINODE.at.magic) !== XFS_DINODE_MAGIC) return;
-    sealCrc(inode, DINODE.at.crc);
-    this.#set.put(offset + DINODE.at.crc, inode, DINODE.at.crc, 4);
-    this.#set.head(offset);
-  }
-
-  #seal({ offset, length, type, lsn }: Touched): void {
+  #seal({ offset, length, type }: Block): void {
     const block = this.#scratch.subarray(0, length);
     this.#set.read(offset, block);
     const v = viewOf(block);
@@ -188,17 +211,10 @@ export class BufferReplay {
       return;
     }
     const identity = identityOf(v, 0);
-    // A block that is not what its item says is left as logged.
+    // Another buffer can have been replayed over it since.
     if (identity === undefined || identity.type !== type) return;
-    if (lsn !== undefined) writeLsn(v, identity.lsn, lsn);
     sealCrc(block, identity.crc);
-    this.#put(offset, block, identity.lsn, 8);
     this.#put(offset, block, identity.crc, 4);
-    this.#set.head(offset);
-    const history = this.#historyOf(offset, length);
-    history.type = type;
-    history.states++;
-    history.checkedWhole = identity.checkedWhole;
   }
 
   /** Each filesystem block of a remote value has a header, and no LSN that could count. */

@@ -1,12 +1,11 @@
 /** Replay of icreate items: a chunk of inodes written anew, all of them free. */
-import { sealCrc } from '../format/checksum.js';
 import { DINODE, XFS_DINODE_MAGIC } from '../format/dinode.js';
 import { blockOffset, type Geometry, INODES_PER_CHUNK, inoOf } from '../format/geometry.js';
 import { ICREATE_LOG } from '../format/logitems.js';
 import { setU64, viewOf } from '../format/structure.js';
 import { NULLAGINO } from '../format/superblock.js';
-import type { LogItem } from './decode.js';
 import type { LogError } from './error.js';
+import type { LogItem } from './logitem.js';
 import type { RecoverySet } from './recoverset.js';
 
 /** Bytes of an inode cluster for inodes of 256 bytes; larger ones keep the number of inodes (xfs_ialloc.c). */
@@ -18,6 +17,9 @@ export function clusterBlocks(g: Geometry): number {
   const size = g.inoalignmt >= Math.floor(scaled / g.blocksize) ? scaled : CLUSTER_256;
   return Math.max(1, Math.floor(size / g.blocksize));
 }
+
+/** What chunks are made in: there can be thousands, and new memory costs more than filling it. */
+let scratch = new Uint8Array(0);
 
 /**
  * Replays an item. Returns false where buffers of the chunk were cancelled: it was freed again. Throws what
@@ -51,7 +53,10 @@ export function replayIcreate(
     if (isCancelled(blockOffset(g, agno, agbno + done) / 512, (cluster * g.blocksize) / 512)) return false;
 
   const offset = blockOffset(g, agno, agbno);
-  const chunk = new Uint8Array(blocks * g.blocksize);
+  const bytes = blocks * g.blocksize;
+  if (scratch.length < bytes) scratch = new Uint8Array(bytes);
+  const chunk = scratch.subarray(0, bytes);
+  chunk.fill(0);
   const c = viewOf(chunk);
   for (let i = 0; i < count; i++) {
     const base = i * isize;
@@ -61,8 +66,7 @@ export function replayIcreate(
     c.setUint32(base + DINODE.at.next_unlinked, NULLAGINO);
     setU64(c, base + DINODE.at.inumber, inoOf(g, agno, agbno * g.inopblock + i));
     chunk.set(g.metaUuidBytes, base + DINODE.at.uuid);
-    sealCrc(chunk.subarray(base, base + isize), DINODE.at.crc);
-    set.head(offset + base);
+    set.inode(offset + base);
   }
   set.write(offset, chunk);
   return true;

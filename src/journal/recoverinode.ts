@@ -3,7 +3,6 @@
  * that were logged; where asked for, the owner in the blocks of a fork's btree.
  */
 import { BMDR_BLOCK, BTREES, LONG_BLOCK, maxNodeRecords, maxRootRecords, ptrAt } from '../format/btree.js';
-import { sealCrc } from '../format/checksum.js';
 import {
   attrForkAt,
   attrForkSize,
@@ -35,9 +34,9 @@ import {
   swapDinode,
 } from '../format/logitems.js';
 import { getU64, setU64, viewOf } from '../format/structure.js';
-import type { LogItem } from './decode.js';
 import type { LogError } from './error.js';
-import { i64Of, inodeAttrFork, inodeDataFork, inodeFields, inodeIno, inodeRdev } from './items.js';
+import { i64Of, inodeFields, inodeIno, inodeRdev } from './items.js';
+import type { LogItem } from './logitem.js';
 import type { BufferReplay } from './recoverbuffer.js';
 import type { RecoverySet } from './recoverset.js';
 
@@ -55,7 +54,6 @@ export class InodeReplay {
   readonly #buffers: BufferReplay;
   readonly #disk: Uint8Array;
   readonly #view: DataView;
-  readonly #next = new Uint8Array(4);
 
   constructor(set: RecoverySet, g: Geometry, buffers: BufferReplay) {
     this.#set = set;
@@ -102,9 +100,8 @@ export class InodeReplay {
       if ((fields & ILOG.DEV) !== 0) disk.setUint32(DINODE_SIZE, inodeRdev(item));
       this.#fork(item, 'data', ino, bad);
       this.#fork(item, 'attr', ino, bad);
-      sealCrc(this.#disk, AT.crc);
       this.#set.write(offset, this.#disk);
-      this.#set.head(offset);
+      this.#set.inode(offset);
     }
     if ((fields & (ILOG.DOWNER | ILOG.AOWNER)) !== 0 && dinodeMode(disk, 0) !== 0) {
       if ((fields & ILOG.DOWNER) !== 0) this.#changeOwner('data', ino, bad);
@@ -121,10 +118,10 @@ export class InodeReplay {
     const version = memory[core + AT.version];
     if (version !== 3) throw bad(`inode ${ino}: logged as version ${version}, expected 3`);
     const disk = this.#view;
-    this.#next.set(this.#disk.subarray(AT.next_unlinked, AT.next_unlinked + 4));
+    const next = disk.getUint32(AT.next_unlinked);
     swapDinode(memory, this.#disk, 0, le, logDinodeIsBigtime(logged, core, le), core);
     // These are logged in other ways, or not at all.
-    this.#disk.set(this.#next, AT.next_unlinked);
+    disk.setUint32(AT.next_unlinked, next);
     writeLsn(disk, AT.lsn, lsn);
     this.#disk.fill(0, AT.pad2, AT.pad2 + 12);
     if (!dinodeIsNrext64(disk, 0)) this.#disk.fill(0, AT.v3_pad, AT.v3_pad + 8);
@@ -147,27 +144,30 @@ export class InodeReplay {
 
   #fork(item: LogItem, fork: 'data' | 'attr', ino: number, bad: Bad): void {
     const data = fork === 'data';
-    const region = data ? inodeDataFork(item) : inodeAttrFork(item);
-    if (region === undefined) return;
+    const logged = inodeFields(item);
+    const fields = logged & (data ? ILOG_DFORK : ILOG_AFORK);
+    if (fields === 0) return;
+    // Behind the format structure and the core; the attribute fork behind the data fork where that is logged.
+    const number = data || (logged & ILOG_DFORK) === 0 ? 2 : 3;
+    if (number >= item.count) return;
     const { inodesize } = this.#g;
     const at = data ? DINODE_SIZE : attrForkAt(this.#view, 0);
     const size = data ? dataForkSize(this.#view, 0, inodesize) : attrForkSize(this.#view, 0, inodesize);
-    const fields = inodeFields(item) & (data ? ILOG_DFORK : ILOG_AFORK);
     const root = data ? ILOG.DBROOT : ILOG.ABROOT;
-    const bits: readonly number[] = data
-      ? [ILOG.DDATA, ILOG.DEXT, ILOG.DBROOT]
-      : [ILOG.ADATA, ILOG.AEXT, ILOG.ABROOT];
-    if (!bits.includes(fields))
+    if ((fields & (fields - 1)) !== 0)
       throw bad(
         `inode ${ino}: fields 0x${inodeFields(item).toString(16)} name two forms of its ${fork} fork`,
       );
-    if (fields === root) this.#root(region, at, size, fork, ino, bad);
+    if (fields === root) this.#root(item.region(number)!, at, size, fork, ino, bad);
     else {
       const length = item.u16(data ? SIZE_AT.dsize : SIZE_AT.asize);
-      if (length > size || length > region.length)
+      const held = item.length(number);
+      if (length > size || length > held)
         throw bad(`inode ${ino}: ${length} bytes logged of a ${fork} fork of ${size}`);
       // Padding up to the next 4 bytes is logged and, where it fits, copied with the rest.
-      this.#disk.set(region.subarray(0, Math.min(region.length, size)), at);
+      const from = item.start(number);
+      for (let i = 0, count = Math.min(held, size); i < count; i++)
+        this.#disk[at + i] = item.memory[from + i];
     }
   }
 

@@ -97,6 +97,7 @@ export class PieceReplay {
     sealCrc(block, identity.crc);
     this.#set.put(first + identity.lsn, block, identity.lsn, 8);
     this.#set.put(first + identity.crc, block, identity.crc, 4);
-    this.#set.head(first);
+    // Its pieces can be anywhere.
+    this.#set.head(first, Number.POSITIVE_INFINITY);
   }
 }

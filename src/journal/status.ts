@@ -5,10 +5,11 @@ import { compareLsnAt, type Lsn } from '../format/log.js';
 import { BLFT, blftOf, DONE_OF, INTENT_OF, LI } from '../format/logitems.js';
 import { viewOf } from '../format/structure.js';
 import { NULLAGINO } from '../format/superblock.js';
-import { committedTransactions, LogDecoder, type LogItem, type LogTransaction } from './decode.js';
+import { committedTransactions, LogDecoder, type LogTransaction } from './decode.js';
 import type { LogDevice } from './device.js';
 import { LogError } from './error.js';
 import { applyBuf, bufBlkno, bufFlags, bufIsCancelled, intentId } from './items.js';
+import type { LogItem } from './logitem.js';
 import type { LogState } from './scan.js';
 
 /** An intent and the transaction it was logged in. */
@@ -23,12 +24,15 @@ export class IntentTracker {
   readonly #open = new Map<string, OpenIntent>();
 
   add(transaction: LogTransaction): void {
-    for (const item of transaction.items) {
-      const { type } = item;
+    const { items } = transaction;
+    for (let i = 0; i < items.length; i++) {
+      const type = items.type(i);
+      if (DONE_OF[type] === undefined && INTENT_OF[type] === undefined) continue;
+      const item = items.at(i);
       if (DONE_OF[type] !== undefined) {
-        item.keep();
-        this.#open.set(`${type} ${intentId(item)}`, { lsn: transaction.lsn, tid: transaction.tid, item });
-      } else if (INTENT_OF[type] !== undefined) this.#open.delete(`${INTENT_OF[type]} ${intentId(item)}`);
+        const { lsn, tid } = transaction;
+        this.#open.set(`${type} ${intentId(item)}`, { lsn, tid, item: item.copy() });
+      } else this.#open.delete(`${INTENT_OF[type]} ${intentId(item)}`);
     }
   }
 

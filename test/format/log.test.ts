@@ -31,7 +31,7 @@ import {
   XMI_LOG_FORMAT,
 } from '../../src/format/logitems.js';
 import { type Decoded, type Structure, viewOf } from '../../src/format/structure.js';
-import { LogDecoder, LogItem, type LogTransaction } from '../../src/journal/decode.js';
+import { LogDecoder, type LogTransaction } from '../../src/journal/decode.js';
 import {
   attrIntent,
   BufChunks,
@@ -42,6 +42,7 @@ import {
   itemFault,
   mapExtents,
 } from '../../src/journal/items.js';
+import { LogItem } from '../../src/journal/logitem.js';
 import type { LogRecord } from '../../src/journal/record.js';
 
 const encode = (s: Structure, values: Decoded, littleEndian: boolean, size = s.size): Uint8Array => {
@@ -273,8 +274,8 @@ describe('transactions', () => {
       assert.equal(out.length, 1);
       assert.deepEqual(out[0].lsn, { cycle: 3, block: 2 });
       assert.deepEqual(out[0].commitLsn, { cycle: 3, block: 9 });
-      assert.deepEqual([...out[0].items[0].regions[0]], [...whole]);
-      assert.equal(out[0].items[0].view.getUint32(ICREATE_LOG.at.agbno), 99);
+      assert.deepEqual([...out[0].items.at(0).regions[0]], [...whole]);
+      assert.equal(out[0].items.at(0).view.getUint32(ICREATE_LOG.at.agbno), 99);
     });
 
   it('what began before the first record is skipped, what never commits is dropped', () => {

@@ -57,7 +57,7 @@ for (const args of [[], ['-l', 'su=16k'], ['-l', 'su=64k'], ['-b', 'size=1024', 
         assert.deepEqual(state.tail, before);
         const [only, ...others] = [...committedTransactions(state)];
         assert.equal(others.length, 0);
-        const read = only.items.flatMap((item) => item.regions);
+        const read = [...only.items].flatMap((item) => item.regions);
         assert.equal(read.length, regions.length);
         read.forEach((region, k) => {
           const same = Buffer.compare(region, regions[k]) === 0;

@@ -12,7 +12,7 @@ import {
   swapDinode,
 } from '../../src/format/logitems.js';
 import { getU64, viewOf } from '../../src/format/structure.js';
-import type { LogItem, LogTransaction } from '../../src/journal/decode.js';
+import type { LogTransaction } from '../../src/journal/decode.js';
 import {
   bufBlkno,
   bufFlags,
@@ -25,6 +25,7 @@ import {
   mapExtents,
   physExtents,
 } from '../../src/journal/items.js';
+import type { LogItem } from '../../src/journal/logitem.js';
 import type { RecordHeader } from '../../src/journal/record.js';
 import { run } from '../support/oracle.js';
 
@@ -95,8 +96,9 @@ const plain = (s: string): string => (/^(0x|-?\d)/.test(s) ? BigInt(s).toString(
 
 /** Our transactions in the words of `logprintTransactions`. */
 export function ourTransaction(t: LogTransaction): string[] {
-  const regions = t.items.reduce((n, item) => n + item.regions.length, 0);
-  return [`${t.tid} ${regions}`, ...t.items.map(ourItem)];
+  const items = [...t.items];
+  const regions = items.reduce((n, item) => n + item.regions.length, 0);
+  return [`${t.tid} ${regions}`, ...items.map(ourItem)];
 }
 
 const WORD: Record<number, string> = { [LI.INODE]: 'INO', [LI.ICREATE]: 'ICR' };

@@ -38,7 +38,6 @@ import {
   checkedRecords,
   committedTransactions,
   itemName,
-  type LogItem,
   type LogTransaction,
 } from '../../journal/decode.js';
 import { LogReader } from '../../journal/device.js';
@@ -57,6 +56,7 @@ import {
   physExtents,
   u64Of,
 } from '../../journal/items.js';
+import { LogItem } from '../../journal/logitem.js';
 import { type LogRecord, recordCrcHolds } from '../../journal/record.js';
 import type { LogState } from '../../journal/scan.js';
 import { type OpenIntent, summarizeLog } from '../../journal/status.js';
@@ -186,7 +186,8 @@ export function dumpLogTransactions(state: LogState, sink: RowSink, all: boolean
     let inodes = 0;
     let intents = 0;
     let dones = 0;
-    for (const { type } of t.items) {
+    for (let i = 0; i < t.items.length; i++) {
+      const type = t.items.type(i);
       if (type === LI.BUF) buffers++;
       else if (type === LI.INODE) inodes++;
       else if (DONE_OF[type] !== undefined) intents++;
@@ -207,9 +208,13 @@ export function dumpLogTransactions(state: LogState, sink: RowSink, all: boolean
 
 export function dumpLogItems(state: LogState, sink: RowSink, all: boolean): void {
   const writer = new ItemWriter(state.device.g, sink);
+  const item = new LogItem();
   for (const t of transactionsOf(state, all)) {
     writer.begin(t);
-    for (let i = 0; i < t.items.length; i++) writer.item(i, t.items[i]);
+    for (let i = 0; i < t.items.length; i++) {
+      t.items.load(i, item);
+      writer.item(i, item);
+    }
   }
 }
 

@@ -2,8 +2,9 @@
 import { RMAP_OWNER_NAME } from '../../format/btree.js';
 import { agbnoOfFsblock, agnoOfFsblock, type Geometry } from '../../format/geometry.js';
 import { ATTRI_OP_NAME, BMAP_EXTENT, EXTENT_OP_MASK, LI, RMAP_EXTENT } from '../../format/logitems.js';
-import { itemName, type LogItem } from '../../journal/decode.js';
+import { itemName } from '../../journal/decode.js';
 import { attrIntent, freeExtents, type MapExtent, mapExtents, physExtents } from '../../journal/items.js';
+import type { LogItem } from '../../journal/logitem.js';
 
 /** Operations as recovery does them; the numbers are those of RMAP_OP_NAME and its like. */
 const RMAP_WORDS: Record<number, string> = {
