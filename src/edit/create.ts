@@ -47,7 +47,6 @@ export function newInode(
   dir: LiveInode,
   file: NewFile,
   now: Timespec,
-  links = 1,
 ): LiveInode {
   const type = file.mode & S_IFMT;
   const isDir = type === S_IF.DIR;
@@ -63,7 +62,7 @@ export function newInode(
   }
   const inode = initInode(tx, allocInode(tx, near), {
     mode,
-    nlink: isDir ? links + 1 : links,
+    nlink: isDir ? 2 : 1,
     uid: file.uid ?? edit.uid,
     gid,
     time: now,

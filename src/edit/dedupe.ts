@@ -5,9 +5,9 @@
  */
 import { crc32c } from '../format/checksum.js';
 import { fsblockOffset } from '../format/geometry.js';
+import { BlockIndex, BlockSet, blockTag } from '../mkfs/populate/blockindex.js';
 import { type Extent, forkMap, unmapExtent } from '../transaction/bmap.js';
 import type { LiveInode } from '../transaction/inode.js';
-import { BlockIndex, BlockSet } from './blockindex.js';
 import type { Edit } from './edit.js';
 import { assertSpare } from './place.js';
 import { maxExtents } from './rewrite.js';
@@ -150,15 +150,9 @@ export class Deduper {
     close();
   }
 
-  /**
-   * What a block is looked up by. The last block of a file is the same only as other last blocks with as many
-   * bytes, as Linux has it.
-   */
   #tagOf(inode: LiveInode, offset: number, block: Uint8Array): number {
-    const crc = crc32c(block);
     const rest = inode.exactSize - BigInt(offset) * BigInt(block.length);
-    if (rest >= BigInt(block.length)) return crc;
-    return (crc ^ Math.imul(Number(rest) + 1, 0x9e37_79b1)) >>> 0;
+    return blockTag(block, rest >= BigInt(block.length) ? block.length : Number(rest));
   }
 
   /** Compares a run found in the piece with what it is said to be equal to; what is goes to the matches. */

@@ -12,7 +12,6 @@ import { NoSpaceError } from '../transaction/alloc.js';
 import { setAttr } from '../transaction/attr.js';
 import { replaceEntry } from '../transaction/dir.js';
 import type { LiveInode } from '../transaction/inode.js';
-import { addUnlinked, removeUnlinked } from '../transaction/iunlink.js';
 import { setTarget } from '../transaction/symlink.js';
 import type { Transaction } from '../transaction/transaction.js';
 import { inactivate } from '../transaction/truncate.js';
@@ -20,6 +19,7 @@ import { type Contents, checkSpace, Filling, inputContents } from './contents.js
 import { addName, linkInode, type NewFile, newInode } from './create.js';
 import { type Edit, type Path, pathBytes, type Slot } from './edit.js';
 import { EditError } from './error.js';
+import { hide, show } from './hidden.js';
 import { checkDirectory, checkFlags, markModified } from './inode.js';
 import type { Input } from './input.js';
 import { dropName } from './remove.js';
@@ -73,8 +73,7 @@ function bringIn(edit: Edit, slot: Slot, incoming: Incoming): number {
     if (named) replaced = nameIt(edit, tx, slot, inode, now);
     else {
       // Too much for one transaction: until it is complete it has no name, and a crash frees it.
-      inode.setNlink(0);
-      addUnlinked(tx, inode);
+      hide(tx, inode);
     }
     filling.write(extents);
     return inode.ino;
@@ -85,28 +84,22 @@ function bringIn(edit: Edit, slot: Slot, incoming: Incoming): number {
 }
 
 /** The rest of a file that has no name yet, and its name. */
-function fillRest(edit: Edit, slot: Slot, ino: number, filling: Filling): number {
-  try {
-    while (!filling.isDone) {
-      const mark = filling.mark();
-      edit.run((tx) => {
-        filling.back(mark);
-        const extents = filling.step(tx, edit.inode(ino));
-        filling.write(extents);
-      });
-    }
-    return edit.run((tx, now) => {
-      const inode = edit.inode(ino);
-      tx.editInode(inode);
-      removeUnlinked(tx, inode);
-      inode.setNlink(1);
-      return nameIt(edit, tx, slot, inode, now);
-    });
-  } catch (error) {
-    edit.undo(error, () => inactivate(edit.engine, ino));
-    throw error;
-  }
-}
+const fillRest = (edit: Edit, slot: Slot, ino: number, filling: Filling): number =>
+  show(
+    edit,
+    ino,
+    () => {
+      while (!filling.isDone) {
+        const mark = filling.mark();
+        edit.run((tx) => {
+          filling.back(mark);
+          const extents = filling.step(tx, edit.inode(ino));
+          filling.write(extents);
+        });
+      }
+    },
+    (tx, inode, now) => nameIt(edit, tx, slot, inode, now),
+  );
 
 export interface PutOptions {
   /** Permissions; default 644 without the umask, or what a default ACL says. */

@@ -22,6 +22,7 @@ import { type CowProtocol, dropHeld, type Held, hold, mapHeld } from './hold.js'
 import { markModified } from './inode.js';
 import type { Input } from './input.js';
 import { assertSpare, cowHint, sizeHint, takeBlocks } from './place.js';
+import { blocksOf } from './sizes.js';
 
 export interface DataOptions {
   /** How blocks are held that take the place of shared ones. Default 'efi'. */
@@ -120,7 +121,7 @@ function planned(edit: Edit, tx: Transaction, r: Rewrite): Plan {
     plan.end = from;
     for (const run of runsIn(edit, tx, inode, from, to, r.inPlace === true)) {
       if (budget.left <= 0) break;
-      if (run.kind === 'new') takeRun(tx, inode, r, run, plan, budget);
+      if (run.kind === 'new') takeRun(edit, tx, inode, r, run, plan, budget);
       else {
         budget.left--;
         plan.targets.push({ ...run, kind: run.kind });
@@ -206,6 +207,7 @@ export function* byOwner(
 }
 
 function takeRun(
+  edit: Edit,
   tx: Transaction,
   inode: LiveInode,
   r: Rewrite,
@@ -222,8 +224,7 @@ function takeRun(
     from: run.offset,
     to,
     hint: copies && inode.isReflink ? cowHint(inode) : sizeHint(inode),
-    // Into a hole the slack is mapped too: no further than the hole goes.
-    ...(copies ? { low: 0, high: Number.MAX_SAFE_INTEGER } : holeAround(tx, inode, run.offset)),
+    ...(copies ? { low: 0, high: Number.MAX_SAFE_INTEGER } : room(edit, tx, inode, r, run)),
     max: Math.max(1, budget.left),
   });
   for (const t of taken) {
@@ -239,6 +240,22 @@ function takeRun(
     });
     plan.end = end;
   }
+}
+
+/**
+ * How far a run that fills a hole may be widened, for the slack is mapped too: no further than the hole goes, nor
+ * than the file will. (Linux maps it behind the file's end as well, and gives that back when the file is closed.)
+ */
+function room(
+  edit: Edit,
+  tx: Transaction,
+  inode: LiveInode,
+  r: Rewrite,
+  run: Run,
+): { low: number; high: number } {
+  const { low, high } = holeAround(tx, inode, run.offset);
+  const size = r.patch.to > inode.exactSize ? r.patch.to : inode.exactSize;
+  return { low, high: Math.max(run.offset + run.blocks, Math.min(high, blocksOf(edit, size))) };
 }
 
 // ---- data

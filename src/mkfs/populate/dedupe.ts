@@ -1,19 +1,14 @@
 /** Which contents have been written before, and where: an index of blocks by checksum, held against the image. */
-import { crc32c } from '../../format/checksum.js';
 import { fsblockOffset, type Geometry } from '../../format/geometry.js';
+import { BlockIndex } from './blockindex.js';
 import type { Output } from './output.js';
 
-const FIRST_SLOTS = 2 ** 14;
-
-export class BlockIndex {
+/** Blocks written so far. */
+export class WrittenBlocks {
   readonly #g: Geometry;
   readonly #output: Output;
   readonly #block: Uint8Array;
-  #count = 0;
-  #tag = new Uint32Array(FIRST_SLOTS);
-  /** 0 is empty: no file block stands at a filesystem's start. */
-  #fsblock = new Float64Array(FIRST_SLOTS);
-  #ino = new Float64Array(FIRST_SLOTS);
+  readonly #index = new BlockIndex();
 
   constructor(g: Geometry, output: Output) {
     this.#g = g;
@@ -21,51 +16,19 @@ export class BlockIndex {
     this.#block = new Uint8Array(g.blocksize);
   }
 
-  /**
-   * What a block is looked up by. The last block of a file is only the same as other last blocks with as many
-   * bytes, as Linux has it.
-   *
-   * @param valid bytes of the file in it
-   */
-  tagOf(block: Uint8Array, valid: number): number {
-    const crc = crc32c(block);
-    return valid === block.length ? crc : (crc ^ Math.imul(valid + 1, 0x9e37_79b1)) >>> 0;
-  }
-
   /** A block with these very bytes: every candidate is read back and compared. */
   find(tag: number, block: Uint8Array): { fsblock: number; ino: number } | undefined {
-    const mask = this.#tag.length - 1;
-    for (let s = (tag ^ (tag >>> 15)) & mask; this.#fsblock[s] !== 0; s = (s + 1) & mask) {
-      if (this.#tag[s] !== tag) continue;
-      this.#output.read(fsblockOffset(this.#g, this.#fsblock[s]), this.#block);
-      if (Buffer.compare(this.#block, block) === 0) return { fsblock: this.#fsblock[s], ino: this.#ino[s] };
+    const index = this.#index;
+    for (let s = index.find(tag, index.start(tag)); s >= 0; s = index.find(tag, s + 1)) {
+      const fsblock = index.fsblock(s);
+      this.#output.read(fsblockOffset(this.#g, fsblock), this.#block);
+      if (Buffer.compare(this.#block, block) === 0) return { fsblock, ino: index.file(s) };
     }
     return undefined;
   }
 
   add(tag: number, fsblock: number, ino: number): void {
-    if (++this.#count * 2 > this.#tag.length) this.#grow();
-    this.#put(tag, fsblock, ino);
-  }
-
-  #put(tag: number, fsblock: number, ino: number): void {
-    const mask = this.#tag.length - 1;
-    let s = (tag ^ (tag >>> 15)) & mask;
-    while (this.#fsblock[s] !== 0) s = (s + 1) & mask;
-    this.#tag[s] = tag;
-    this.#fsblock[s] = fsblock;
-    this.#ino[s] = ino;
-  }
-
-  #grow(): void {
-    const tag = this.#tag;
-    const fsblock = this.#fsblock;
-    const ino = this.#ino;
-    const n = tag.length * 2;
-    this.#tag = new Uint32Array(n);
-    this.#fsblock = new Float64Array(n);
-    this.#ino = new Float64Array(n);
-    for (let i = 0; i < tag.length; i++) if (fsblock[i] !== 0) this.#put(tag[i], fsblock[i], ino[i]);
+    this.#index.add(tag, fsblock, ino);
   }
 }
 

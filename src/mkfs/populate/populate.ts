@@ -25,7 +25,8 @@ import { SUPERBLOCK } from '../../format/superblock.js';
 import type { Source } from '../../image/source.js';
 import { bytesOf } from '../../volume/volume.js';
 import { storedAttr } from './attrs.js';
-import { BlockIndex, type KnownFile, SharedRuns } from './dedupe.js';
+import { blockTag } from './blockindex.js';
+import { type KnownFile, SharedRuns, WrittenBlocks } from './dedupe.js';
 import { type EmptyImage, readEmptyImage } from './empty.js';
 import { type AgTotals, finishAg } from './finish.js';
 import { attrOffset, DEVICE_FORK, encodeForks, type Fork, forkRooms } from './forks.js';
@@ -89,7 +90,7 @@ class Populate {
   /** The inode at hand. */
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
-  readonly #blockIndex: BlockIndex | undefined;
+  readonly #blockIndex: WrittenBlocks | undefined;
   readonly #knownFiles: Map<string, KnownFile> | undefined;
   /** Sizes that more than one file has: only those can be equal. */
   readonly #sizes: Map<number, number> | undefined;
@@ -122,7 +123,7 @@ class Populate {
     this.#zeros = new Uint8Array(empty.g.blocksize);
     this.#bytes = new Uint8Array(empty.g.inodesize);
     this.#view = viewOf(this.#bytes);
-    this.#blockIndex = options.dedupe === 'block' ? new BlockIndex(empty.g, this.#output) : undefined;
+    this.#blockIndex = options.dedupe === 'block' ? new WrittenBlocks(empty.g, this.#output) : undefined;
     if (options.dedupe === 'file') {
       this.#knownFiles = new Map();
       this.#sizes = this.#sizesSeenTwice();
@@ -333,7 +334,7 @@ class Populate {
         continue;
       }
       if (index !== undefined) {
-        const tag = index.tagOf(block, Math.min(blocksize, size - at - i));
+        const tag = blockTag(block, Math.min(blocksize, size - at - i));
         const found = index.find(tag, block);
         if (found !== undefined) {
           flush(i);

@@ -1,14 +1,26 @@
 /** Blocks seen so far, by a checksum of what they hold: where a block of the same contents may stand. */
+import { crc32c } from '../../format/checksum.js';
 
-const FIRST_SLOTS = 2 ** 16;
+const FIRST_SLOTS = 2 ** 14;
+
+/**
+ * What a block is looked up by. The last block of a file is only the same as other last blocks with as many bytes,
+ * as Linux has it.
+ *
+ * @param valid bytes of the file in it
+ */
+export function blockTag(block: Uint8Array, valid: number): number {
+  const crc = crc32c(block);
+  return valid === block.length ? crc : (crc ^ Math.imul(valid + 1, 0x9e37_79b1)) >>> 0;
+}
 
 export class BlockIndex {
   #count = 0;
   #tag = new Uint32Array(FIRST_SLOTS);
   /** 0 is empty: no file block stands at a filesystem's start. */
   #fsblock = new Float64Array(FIRST_SLOTS);
-  /** Which file it was seen in. */
-  #file = new Uint32Array(FIRST_SLOTS);
+  /** Which file it was seen in, by a number the caller gives it. */
+  #file = new Float64Array(FIRST_SLOTS);
 
   /**
    * The next slot from `slot` on with this tag; -1 where there is none. Begin with `start(tag)`, go on with
@@ -51,7 +63,7 @@ export class BlockIndex {
     const n = tag.length * 2;
     this.#tag = new Uint32Array(n);
     this.#fsblock = new Float64Array(n);
-    this.#file = new Uint32Array(n);
+    this.#file = new Float64Array(n);
     for (let i = 0; i < tag.length; i++) if (fsblock[i] !== 0) this.#put(tag[i], fsblock[i], file[i]);
   }
 }
