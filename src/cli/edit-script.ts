@@ -9,6 +9,7 @@ import type { ScriptOptions } from './edit.js';
 import { editError, editImage } from './edit-image.js';
 import { type EditCommand, type EditContext, note } from './edit-support.js';
 import { CliError, EXIT } from './errors.js';
+import { Interrupt } from './interrupt.js';
 import { usageLine } from './usage.js';
 import { splitWords } from './words.js';
 
@@ -34,13 +35,24 @@ export async function runScript(image: string, options: ScriptOptions): Promise<
       },
       note: (line) => note(image, line),
     };
-    for (const [done, step] of steps.entries())
-      try {
-        await step.edit.run(context, step.operands, step.options);
-      } catch (error) {
-        throw atLine(image, step, done, error);
+    const interrupt = new Interrupt();
+    try {
+      for (const [done, step] of steps.entries()) {
+        await interrupt.turn(() => `before line ${step.line}: ${step.name}; ${before(done)}`);
+        await runStep(image, context, step, done);
       }
+    } finally {
+      interrupt.end();
+    }
   });
+}
+
+async function runStep(image: string, context: EditContext, step: Step, done: number): Promise<void> {
+  try {
+    await step.edit.run(context, step.operands, step.options);
+  } catch (error) {
+    throw atLine(image, step, done, error);
+  }
 }
 
 function readText(path: string): string {
@@ -83,7 +95,8 @@ function atLine(image: string, step: Step, done: number, error: unknown): unknow
   const shown = editError(image, error);
   if (!(shown instanceof CliError)) return shown;
   const what = shown.message.startsWith(`${image}: `) ? shown.message.slice(image.length + 2) : shown.message;
-  const before =
-    done === 0 ? 'nothing was done before it' : `the ${done} before it ${done === 1 ? 'was' : 'were'} done`;
-  return new CliError(`${image}: line ${step.line}: ${step.name}: ${what}; ${before}`, shown.exitCode);
+  return new CliError(`${image}: line ${step.line}: ${step.name}: ${what}; ${before(done)}`, shown.exitCode);
 }
+
+const before = (done: number): string =>
+  done === 0 ? 'nothing was done before it' : `the ${done} before it ${done === 1 ? 'was' : 'were'} done`;

@@ -70,13 +70,21 @@ async function putFile(
   to: string | Uint8Array,
   options: PutFlags,
 ): Promise<void> {
-  const [{ putTree }, { openDirectory, openFile }, { applyRules, parseOwner }, { reason }] =
-    await Promise.all([
-      import('../edit/put.js'),
-      import('../mkfs/populate/directory.js'),
-      import('../mkfs/populate/rules.js'),
-      import('../image/source.js'),
-    ]);
+  const [
+    { puttingTree },
+    { openDirectory, openFile },
+    { applyRules, parseOwner },
+    { reason },
+    { Progress },
+    { Interrupt },
+  ] = await Promise.all([
+    import('../edit/put.js'),
+    import('../mkfs/populate/directory.js'),
+    import('../mkfs/populate/rules.js'),
+    import('../image/source.js'),
+    import('./render/progress.js'),
+    import('./interrupt.js'),
+  ]);
   let isDirectory: boolean;
   try {
     isDirectory = lstatSync(path).isDirectory();
@@ -90,11 +98,23 @@ async function putFile(
     owner: options.owner === undefined ? undefined : parseOwner(options.owner),
   };
   const source = isDirectory ? await openDirectory(path, rules) : await openFile(path);
+  const progress = new Progress();
+  const interrupt = new Interrupt();
   try {
     applyRules(source.tree, rules);
-    putTree(context.edit, source, isDirectory ? 0 : 1, to);
+    const total = source.tree.count;
+    for (const done of puttingTree(context.edit, source, isDirectory ? 0 : 1, to)) {
+      progress.update({ phase: 'putting', done, total, unit: 'files' });
+      await interrupt.turn(
+        () =>
+          `of ${path}, ${done} of ${total} files are in, each whole; the same command puts in all of them`,
+      );
+    }
+    progress.finish();
     for (const warning of source.warnings) context.note(warning);
   } finally {
+    progress.finish();
+    interrupt.end();
     source.close();
   }
 }

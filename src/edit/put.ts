@@ -121,6 +121,9 @@ export function putInput(edit: Edit, path: Path, input: Input, options: PutOptio
   });
 }
 
+/** Milliseconds of work between two chances to stop. */
+const BETWEEN_PAUSES = 50;
+
 /** A tree on its way in. */
 class Put {
   readonly #edit: Edit;
@@ -130,6 +133,9 @@ class Put {
   readonly #ino: Float64Array;
   readonly #order: Int32Array;
   readonly #first: Uint32Array;
+  /** Rows that are in, and when to say so next. */
+  #done = 0;
+  #pause = performance.now() + BETWEEN_PAUSES;
 
   constructor(edit: Edit, source: TreeSource) {
     this.#edit = edit;
@@ -142,7 +148,7 @@ class Put {
   }
 
   /** The entries of row `dir` in the directory `ino`, whose times are as its source's in the end. */
-  #below(dir: number, ino: number, path: Uint8Array): void {
+  *#below(dir: number, ino: number, path: Uint8Array): Generator<number> {
     const edit = this.#edit;
     const from = this.#first[dir];
     const to = this.#first[dir + 1];
@@ -157,7 +163,7 @@ class Put {
         slash: false,
         entry: edit.lookup(into, name),
       };
-      this.row(row, slot);
+      yield* this.row(row, slot);
     }
     if (from === to) return;
     edit.run((tx) => {
@@ -167,12 +173,12 @@ class Put {
     });
   }
 
-  /** One row, and what is below it. */
-  row(row: number, slot: Slot): void {
+  /** One row, and what is below it. Yields now and then how many rows are in. */
+  *row(row: number, slot: Slot): Generator<number> {
     const edit = this.#edit;
     const file = this.#tree.file(row);
     if (this.#tree.isDir(file)) {
-      this.#directory(row, slot);
+      yield* this.#directory(row, slot);
       return;
     }
     checkReplace(edit, slot);
@@ -183,6 +189,15 @@ class Put {
       if (!(error instanceof NoSpaceError)) throw error;
       throw new NoSpaceError(`${showBytes(slot.path)}: ${error.message}; what was put before it is kept`);
     }
+    yield* this.#rowIsIn();
+  }
+
+  *#rowIsIn(): Generator<number> {
+    this.#done++;
+    const now = performance.now();
+    if (now < this.#pause) return;
+    yield this.#done;
+    this.#pause = performance.now() + BETWEEN_PAUSES;
   }
 
   #newFile(file: number): NewFile {
@@ -258,11 +273,11 @@ class Put {
     if (replaced > 0) inactivate(edit.engine, replaced);
   }
 
-  #directory(row: number, slot: Slot): void {
+  *#directory(row: number, slot: Slot): Generator<number> {
     const edit = this.#edit;
     if (slot.entry !== undefined) {
       if (!edit.inode(slot.entry.ino).isDir) throw new EditError('ENOTDIR', slot.path);
-      this.merge(row, slot.entry.ino, slot.path);
+      yield* this.merge(row, slot.entry.ino, slot.path);
       return;
     }
     checkDirectory(slot.dir, slot.path, 'add');
@@ -273,11 +288,12 @@ class Put {
       addName(tx, slot.dir, slot.name, inode, now);
       return inode.ino;
     });
-    this.#below(row, ino, slot.path);
+    yield* this.#rowIsIn();
+    yield* this.#below(row, ino, slot.path);
   }
 
   /** Puts directory `row` over one that is there, which takes its permissions, owner and attributes. */
-  merge(row: number, ino: number, path: Uint8Array): void {
+  *merge(row: number, ino: number, path: Uint8Array): Generator<number> {
     this.#edit.run((tx, now) => {
       const inode = this.#edit.inode(ino);
       tx.editInode(inode);
@@ -287,7 +303,8 @@ class Put {
       this.#times(inode, row);
       inode.setTime('ctime', now);
     });
-    this.#below(row, ino, path);
+    yield* this.#rowIsIn();
+    yield* this.#below(row, ino, path);
   }
 
   /**
@@ -337,18 +354,23 @@ class Put {
 
 /**
  * Puts row `row` of a source at a path: a file new or replaced, a directory with all that is below it, merged
- * with one that is there. Throws PathError, EditError, NoSpaceError, and MkfsError for a source that cannot be
- * read.
+ * with one that is there. Yields now and then how many files are in; one who stops there has those, whole, and no
+ * other. Throws PathError, EditError, NoSpaceError, and MkfsError for a source that cannot be read.
  */
-export function putTree(edit: Edit, source: TreeSource, row: number, path: Path): void {
+export function* puttingTree(edit: Edit, source: TreeSource, row: number, path: Path): Generator<number> {
   const put = new Put(edit, source);
   const bytes = pathBytes(path);
   if (row === 0 && bytes.every((b) => b === 0x2f || b === 0x2e)) {
     put.check(0, { ino: edit.g.rootino }, bytes);
-    put.merge(0, edit.g.rootino, bytes);
+    yield* put.merge(0, edit.g.rootino, bytes);
     return;
   }
   const slot = edit.slot(path);
   put.check(row, slot.entry, slot.path);
-  put.row(row, slot);
+  yield* put.row(row, slot);
+}
+
+/** The same without a stop. */
+export function putTree(edit: Edit, source: TreeSource, row: number, path: Path): void {
+  for (const _ of puttingTree(edit, source, row, path));
 }

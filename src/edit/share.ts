@@ -178,8 +178,9 @@ export function checkRange(
 
 const off = (blocksize: number): string => `no multiple of ${blocksize}`;
 
-/** The hint for copies on write goes along with a clone of a whole file, as Linux has it. */
+/** The hint for copies on write goes along with a clone of a whole file, as Linux has it: of an empty one nothing. */
 function copyHint(tx: Transaction, source: LiveInode, target: LiveInode): void {
+  if (source.exactSize === 0n) return;
   if ((source.flags2 & DIFLAG2.COWEXTSIZE) === 0 || (target.flags2 & DIFLAG2.COWEXTSIZE) !== 0) return;
   tx.editInode(target);
   target.setFlags2(target.flags2 | DIFLAG2.COWEXTSIZE);

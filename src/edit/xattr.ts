@@ -82,8 +82,7 @@ export function setXattr(
       bytes,
       `attribute ${showBytes(name)} has ${value.length} bytes: at most ${XATTR_SIZE_MAX}`,
     );
-  if (attr.user && inode.type !== S_IF.REG && !inode.isDir)
-    throw new EditError('EINVAL', bytes, 'attributes of users are for files and directories only');
+  checkKind(attr, inode, bytes);
   if (options.only !== undefined) {
     const there = getAttr(edit.engine.begin(), inode, attr.flags, attr.name) !== undefined;
     if (there && options.only === 'create')
@@ -113,6 +112,12 @@ function setAccess(edit: Edit, inode: LiveInode, acl: readonly AclEntry[]): void
   });
 }
 
+/** As Linux has it, where there are none nobody removes any either. */
+function checkKind(attr: { readonly user?: boolean }, inode: LiveInode, path: Uint8Array): void {
+  if (attr.user === true && inode.type !== S_IF.REG && !inode.isDir)
+    throw new EditError('EINVAL', path, 'attributes of users are for files and directories only');
+}
+
 function missing(path: Uint8Array, name: Uint8Array): never {
   throw new EditError('ENODATA', path, `no attribute ${showBytes(name)}`);
 }
@@ -123,6 +128,7 @@ export function removeXattr(edit: Edit, path: Path, name: Uint8Array, options: X
   const attr = parseName(name, bytes);
   const inode = edit.resolve(path, { follow: options.noDereference !== true });
   checkFlags(inode, bytes);
+  if (attr.kind !== 'acl') checkKind(attr, inode, bytes);
   const flags = attr.kind === 'acl' ? NAMESPACE_FLAG.trusted : attr.flags;
   const stored = attr.kind === 'acl' ? ACL_NAME[attr.which] : attr.name;
   if (getAttr(edit.engine.begin(), inode, flags, stored) === undefined) missing(bytes, name);

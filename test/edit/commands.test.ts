@@ -133,6 +133,7 @@ describe('refused, with one line and the image untouched', () => {
       writeFileSync(join(root, 'file'), 'x');
       run('setfattr', ['-n', 'user.x', '-v', '1', join(root, 'file')]);
       run('chattr', ['+i', join(root, 'fixed')]);
+      run('mkfifo', [join(root, 'fifo')]);
     });
     return path;
   }
@@ -165,6 +166,7 @@ describe('refused, with one line and the image untouched', () => {
     [['setfattr', '-n', 'noprefix', '-v', '1', '/file'], 1, /begins with user/],
     [['setfattr', '-n', 'user.a', '-v', '0xzz', '/file'], 64, /no value/],
     [['setfattr', '-x', 'user.missing', '/file'], 1, /no attribute/],
+    [['setfattr', '-x', 'user.missing', '/fifo'], 1, /files and directories only/],
     [['setfattr', '-n', 'system.posix_acl_access', '-v', 'user::rwx', '/file'], 1, /one entry each/],
     [['setfattr', '-n', 'user.x', '--create', '/file'], 1, /exists already/],
     [['getfattr', '-n', 'user.missing', '/file'], 1, /no attribute/],

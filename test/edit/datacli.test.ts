@@ -140,6 +140,22 @@ test('the extent size hint for copies on write keeps neighbours together', needs
   });
 });
 
+test('a clone of an empty file takes no hint along, as by Linux', needs, () => {
+  const image = mkfs(join(tmpdir(), 'image'), SMALL);
+  withMount(image, (root) => {
+    for (const name of ['empty', 'ours', 'linux']) writeFileSync(join(root, name), '');
+    run('xfs_io', ['-c', 'cowextsize 64k', join(root, 'empty')]);
+    run('cp', ['--reflink=always', join(root, 'empty'), join(root, 'linux')]);
+  });
+  done(['clone', image, '/empty', '/ours']);
+  withMount(image, (root) => {
+    const hint = (name: string): string => run('xfs_io', ['-r', '-c', 'stat', join(root, name)]).stdout;
+    const of = (name: string): unknown => /fsxattr.cowextsize = (\d+)/.exec(hint(name))?.[1];
+    assert.equal(of('ours'), '0');
+    assert.equal(of('ours'), of('linux'));
+  });
+});
+
 test('trees are cloned as cp -a --reflink does', needs, () => {
   const image = copyImage(populated({}).image, join(tmpdir(), 'image'));
   withMount(image, (root) => {
