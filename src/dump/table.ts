@@ -14,6 +14,7 @@
  *       text[REFCOUNT.at.domain] = 'shared';
  *       sink.emit();
  */
+import type { Ascii } from './ascii.js';
 
 /**
  * Kinds of cells, and where a sink keeps them:
@@ -106,6 +107,14 @@ export interface RowSink {
   readonly text: (string | null)[];
   readonly any: Cell[];
   emit(): void;
+  /** Of those that write bytes: a text cell of the next row, and of that alone. See `setAscii`. */
+  ascii?(column: number, text: Ascii): void;
+}
+
+/** Sets a text cell of the next row to what stands in `text` when it is emitted. */
+export function setAscii(sink: RowSink, column: number, text: Ascii): void {
+  if (sink.ascii === undefined) sink.text[column] = text.toString();
+  else sink.ascii(column, text);
 }
 
 /** One row from an object: for tables of few rows. Columns left out keep what the row before had. */

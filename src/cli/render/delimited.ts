@@ -4,6 +4,7 @@
  * TSV: a tab, newline, carriage return or backslash within a cell is written \t \n \r \\, so that one line is
  * always one row. CSV quotes by RFC 4180; lines end in a plain newline.
  */
+import type { Ascii } from '../../dump/ascii.js';
 import type { Table } from '../../dump/table.js';
 import type { Output } from './output.js';
 import { TableWriter, wholeDigits } from './writer.js';
@@ -15,11 +16,21 @@ const tsvText = (s: string): string =>
   /[\t\n\r\\]/.test(s) ? s.replace(/[\t\n\r\\]/g, (c) => ESCAPES[c]) : s;
 const csvText = (s: string): string => (/[",\r\n]/.test(s) ? `"${s.replaceAll('"', '""')}"` : s);
 
+/** Characters that a cell is not written with as they stand: those escaped, and all beyond ASCII. */
+const special = (characters: string): Uint8Array => {
+  const out = new Uint8Array(128);
+  for (const c of characters) out[c.charCodeAt(0)] = 1;
+  return out;
+};
+/** Cells up to this length are looked at and written in one go. */
+const SHORT = 256;
+
 export class DelimitedWriter extends TableWriter {
   readonly #separator: number;
   readonly #escape: (s: string) => string;
-  /** Columns whose words never need escaping. */
-  readonly #plain: readonly boolean[];
+  readonly #special: Uint8Array;
+  #asciiColumn = -1;
+  #ascii: Ascii | undefined;
 
   constructor(
     table: Table,
@@ -28,13 +39,19 @@ export class DelimitedWriter extends TableWriter {
     options: { format: 'tsv' | 'csv'; header: boolean },
   ) {
     super(table, chosen, out);
-    this.#separator = options.format === 'tsv' ? 9 : 44;
-    this.#escape = options.format === 'tsv' ? tsvText : csvText;
-    this.#plain = this.columns.map((c) => c.values?.every((word) => this.#escape(word) === word) === true);
+    const tsv = options.format === 'tsv';
+    this.#separator = tsv ? 9 : 44;
+    this.#escape = tsv ? tsvText : csvText;
+    this.#special = special(tsv ? '\t\n\r\\' : '",\r\n');
     if (options.header) {
       const separator = String.fromCharCode(this.#separator);
       out.text(`${this.columns.map((c) => this.#escape(c.name)).join(separator)}\n`);
     }
+  }
+
+  ascii(column: number, text: Ascii): void {
+    this.#asciiColumn = column;
+    this.#ascii = text;
   }
 
   emit(): void {
@@ -44,13 +61,16 @@ export class DelimitedWriter extends TableWriter {
       const at = chosen[i];
       switch (kinds[i]) {
         case 'text': {
-          const s = this.text[at];
-          if (s !== null) out.text(this.#plain[i] ? s : this.#escape(s));
+          if (at === this.#asciiColumn) this.#bytes(this.#ascii!);
+          else {
+            const s = this.text[at];
+            if (s !== null) this.#cell(s);
+          }
           break;
         }
         case 'any': {
           const value = this.any[at];
-          if (value !== null) out.text(this.#escape(String(value)));
+          if (value !== null) this.#cell(String(value));
           break;
         }
         case 'bool':
@@ -64,6 +84,33 @@ export class DelimitedWriter extends TableWriter {
       }
     }
     out.byte(NEWLINE);
+    this.#asciiColumn = -1;
+  }
+
+  #cell(s: string): void {
+    const { length } = s;
+    const { out } = this;
+    if (length > SHORT) return out.text(this.#escape(s));
+    out.reserve(length);
+    const { bytes } = out;
+    const specials = this.#special;
+    let at = out.used;
+    for (let i = 0; i < length; i++) {
+      const c = s.charCodeAt(i);
+      if (c >= 0x80 || specials[c] !== 0) return out.text(this.#escape(s));
+      bytes[at++] = c;
+    }
+    out.used = at;
+  }
+
+  #bytes({ bytes: from, length }: Ascii): void {
+    const { out } = this;
+    if (length > SHORT) return out.raw(from.subarray(0, length));
+    out.reserve(length);
+    const { bytes } = out;
+    let at = out.used;
+    for (let i = 0; i < length; i++) bytes[at++] = from[i];
+    out.used = at;
   }
 
   finish(): void {

@@ -3,13 +3,12 @@
  * event loop, so a stream would queue them all in memory.
  */
 import { fstatSync, writeSync } from 'node:fs';
+import { putInteger } from '../../dump/ascii.js';
 import { textToBytes } from '../../format/text.js';
 import { reason } from '../../image/source.js';
 import { CliError } from '../errors.js';
 
 const SIZE = 64 * 1024;
-const ZERO = 48;
-const MINUS = 45;
 /** Milliseconds between attempts on a pipe that is full and does not block. */
 const WAIT = 2;
 
@@ -91,36 +90,7 @@ export class Output {
   /** A safe integer in decimal. */
   integer(value: number): void {
     this.reserve(17);
-    let v = value;
-    if (v < 0) {
-      this.bytes[this.used++] = MINUS;
-      v = -v;
-    }
-    if (v >= 1e9) {
-      const high = Math.floor(v / 1e9);
-      const low = v - high * 1e9;
-      if (high >= 1e9) {
-        this.text(v.toString());
-        return;
-      }
-      this.#digits(high);
-      for (let p = 1e8; p > low && p > 1; p /= 10) this.bytes[this.used++] = ZERO;
-      this.#digits(low);
-    } else this.#digits(v);
-  }
-
-  #digits(value: number): void {
-    let v = value | 0;
-    let n = 1;
-    for (let p = 10; p <= v && n < 10; p *= 10) n++;
-    const { bytes } = this;
-    let at = this.used + n;
-    this.used = at;
-    do {
-      const q = (v / 10) | 0;
-      bytes[--at] = ZERO + v - q * 10;
-      v = q;
-    } while (v !== 0);
+    this.used = putInteger(this.bytes, this.used, value);
   }
 
   flush(): void {

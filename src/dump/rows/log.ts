@@ -60,7 +60,8 @@ import { LogItem } from '../../journal/logitem.js';
 import { type LogRecord, recordCrcHolds } from '../../journal/record.js';
 import type { LogState } from '../../journal/scan.js';
 import { type OpenIntent, summarizeLog } from '../../journal/status.js';
-import { any, emitRow, oneOf, optional, type RowSink, table, text, u64, uint } from '../table.js';
+import { Ascii } from '../ascii.js';
+import { any, emitRow, oneOf, optional, type RowSink, setAscii, table, text, u64, uint } from '../table.js';
 import { intentWords } from './logwords.js';
 
 export const LOG_STATUS = table('log status', 'a property of the log', {
@@ -239,6 +240,7 @@ class ItemWriter {
   readonly #sink: RowSink;
   readonly #agBytes: number;
   readonly #chunks = new BufChunks();
+  readonly #detail = new Ascii();
 
   constructor(g: Geometry, sink: RowSink) {
     this.#g = g;
@@ -299,6 +301,11 @@ class ItemWriter {
     this.#sink.emit();
   }
 
+  #emitAscii(detail: Ascii): void {
+    setAscii(this.#sink, AT.detail, detail);
+    this.#sink.emit();
+  }
+
   #id(item: LogItem): void {
     this.#sink.text[AT.id] = `0x${intentId(item).toString(16)}`;
   }
@@ -314,24 +321,35 @@ class ItemWriter {
     num[AT.blocks] = Math.ceil(bufBytes(item) / blocksize);
     const blft = blftOf(flags);
     let structure: string = BLFT_NAME[blft] ?? String(blft);
-    let detail = (flags & BLF.CANCEL) !== 0 ? 'cancelled' : '';
+    const cancelled = (flags & BLF.CANCEL) !== 0;
+    const detail = this.#detail.clear();
+    if (cancelled) detail.word('cancelled');
     let begin = -1;
     let end = -1;
     const chunks = this.#chunks;
-    if (detail === '')
+    if (!cancelled)
       for (chunks.start(item); chunks.next(); ) {
         const { offset, length } = chunks;
         if (offset === 0 && blft === BLFT.BTREE) structure = btreeName(chunks.memory, chunks.at) ?? structure;
         if (offset !== end) {
-          if (begin >= 0) detail += `${begin}-${end - 1} `;
+          if (begin >= 0)
+            detail
+              .integer(begin)
+              .word('-')
+              .integer(end - 1)
+              .word(' ');
           begin = offset;
         }
         end = offset + length;
       }
-    if (begin >= 0) detail += `${begin}-${end - 1}`;
+    if (begin >= 0)
+      detail
+        .integer(begin)
+        .word('-')
+        .integer(end - 1);
     // A cancelled buffer is of no kind any more.
-    cells[AT.structure] = (flags & BLF.CANCEL) !== 0 && blft === BLFT.UNKNOWN ? null : structure;
-    this.#emit(detail);
+    cells[AT.structure] = cancelled && blft === BLFT.UNKNOWN ? null : structure;
+    this.#emitAscii(detail);
   }
 
   #place(ino: number): void {
@@ -352,9 +370,11 @@ class ItemWriter {
     const at = DINODE.at;
     const nrext64 = (v.getUint32(core + at.flags2 + (le ? 0 : 4), le) & DIFLAG2.NREXT64) !== 0;
     const extents = nrext64 ? u64Of(v, core + DINODE64.at.nextents, le) : v.getUint32(core + at.nextents, le);
-    this.#emit(
-      `${inodeFieldNames(inodeFields(item))} mode ${octalMode(v.getUint16(core + at.mode, le))} nlink ${v.getUint32(core + at.nlinkv2, le)} size ${u64Of(v, core + at.size, le)} extents ${extents}`,
-    );
+    const detail = this.#detail.clear().word(inodeFieldNames(inodeFields(item)));
+    detail.word(' mode ').word(octalMode(v.getUint16(core + at.mode, le)));
+    detail.word(' nlink ').integer(v.getUint32(core + at.nlinkv2, le));
+    detail.word(' size ').integer(u64Of(v, core + at.size, le));
+    this.#emitAscii(detail.word(' extents ').integer(extents));
   }
 
   #icreate(item: LogItem): void {
