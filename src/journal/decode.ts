@@ -42,6 +42,8 @@ const MAX_OPEN_BYTES = 128 * 2 ** 20;
 const MAX_OPEN_REGIONS = 2 ** 20;
 /** Once a transaction is this many records old its regions are copied, so that the chunks can go. */
 const COMPACT_RECORDS = 512;
+/** Lists kept to be filled again. */
+const MAX_LISTS = 16;
 
 export interface LogTransaction {
   readonly tid: number;
@@ -81,12 +83,12 @@ class OpenTransaction {
   /** Records since it started or was last compacted. */
   age = 0;
 
-  constructor(tid: number, lsn: Lsn, littleEndian: boolean, chunk: number) {
+  constructor(tid: number, lsn: Lsn, items: ItemList, chunk: number) {
     this.tid = tid;
     this.lsn = lsn;
-    this.littleEndian = littleEndian;
+    this.littleEndian = items.littleEndian;
     this.chunk = chunk;
-    this.items = new ItemList(littleEndian);
+    this.items = items;
   }
 
   /** Copies the regions; nothing before `chunk` is needed then. */
@@ -103,6 +105,7 @@ export class LogDecoder {
   #openRegions = 0;
   readonly #cancelsOnly: boolean;
   readonly #item = new LogItem();
+  readonly #lists: ItemList[] = [];
   /** The transaction of the last operation: the next is most likely of the same. */
   #last: OpenTransaction | undefined;
 
@@ -150,7 +153,7 @@ export class LogDecoder {
       if (open === undefined) {
         // Anything but a start is the rest of a transaction that began before the tail.
         if ((opFlags & LOG_OP.START) !== 0)
-          this.#open.set(tid, new OpenTransaction(tid, record.lsn, littleEndian, record.chunk));
+          this.#open.set(tid, new OpenTransaction(tid, record.lsn, this.#list(littleEndian), record.chunk));
         at += length;
         continue;
       }
@@ -178,6 +181,17 @@ export class LogDecoder {
       at += length;
     }
     for (const open of this.#open.values()) if (++open.age > COMPACT_RECORDS) open.compact(record.chunk);
+  }
+
+  /** The items of a transaction that has been dealt with are no longer looked at: their memory is used again. */
+  recycle(items: ItemList): void {
+    if (this.#lists.length < MAX_LISTS) this.#lists.push(items);
+  }
+
+  #list(littleEndian: boolean): ItemList {
+    const list = this.#lists.pop() ?? new ItemList(littleEndian);
+    list.reset(littleEndian);
+    return list;
   }
 
   #forget(open: OpenTransaction): void {
@@ -304,7 +318,10 @@ export function* committedTransactions(
       yield* committed;
       throw error;
     }
-    for (const transaction of committed) yield transaction;
+    for (const transaction of committed) {
+      yield transaction;
+      if (options.transient) decoder.recycle(transaction.items);
+    }
     if (options.transient) reader.release(Math.min(decoder.oldestChunk, record.chunk));
   }
 }

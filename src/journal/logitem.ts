@@ -96,7 +96,7 @@ const grown = (of: Int32Array): Int32Array => {
 
 /** The items of a transaction, in the order they were logged. */
 export class ItemList implements Iterable<LogItem> {
-  readonly littleEndian: boolean;
+  littleEndian: boolean;
   length = 0;
   #columns: Int32Array = new Int32Array(4 * COLUMNS);
   #spans: Int32Array = new Int32Array(16);
@@ -110,6 +110,17 @@ export class ItemList implements Iterable<LogItem> {
 
   constructor(littleEndian: boolean) {
     this.littleEndian = littleEndian;
+  }
+
+  /** Empties the list, to be filled with those of another transaction. */
+  reset(littleEndian: boolean): void {
+    this.littleEndian = littleEndian;
+    this.length = 0;
+    this.#used = 0;
+    this.#memories.length = 0;
+    this.#views.length = 0;
+    this.#compacted = 0;
+    this.#own = -1;
   }
 
   /** Item `i`, of those there are. Holds as long as what the log was read into. */
