@@ -95,8 +95,14 @@ function atLine(image: string, step: Step, done: number, error: unknown): unknow
   const shown = editError(image, error);
   if (!(shown instanceof CliError)) return shown;
   const what = shown.message.startsWith(`${image}: `) ? shown.message.slice(image.length + 2) : shown.message;
-  return new CliError(`${image}: line ${step.line}: ${step.name}: ${what}; ${before(done)}`, shown.exitCode);
+  // Operands are taken one after the other.
+  const several = step.operands.some((o) => Array.isArray(o) && o.length > 1);
+  const within = several ? ', and of this line what comes before' : '';
+  return new CliError(
+    `${image}: line ${step.line}: ${step.name}: ${what}; ${before(done)}${within}`,
+    shown.exitCode,
+  );
 }
 
 const before = (done: number): string =>
-  done === 0 ? 'nothing was done before it' : `the ${done} before it ${done === 1 ? 'was' : 'were'} done`;
+  done === 0 ? 'no line was done before it' : `the ${done} before it ${done === 1 ? 'was' : 'were'} done`;

@@ -1,7 +1,8 @@
 /** `xfsimg write IMAGE PATH < data` */
 import { type Command, Option } from 'commander';
 import { addCopyOptions, type CopyOptions, openRegular, positionArgument } from './data-support.js';
-import { type EditCommand, registerEdit } from './edit-support.js';
+import { type EditCommand, type EditContext, registerEdit } from './edit-support.js';
+import { CliError } from './errors.js';
 
 interface WriteOptions extends CopyOptions {
   at?: bigint;
@@ -49,7 +50,7 @@ Examples:
     const name = path as string;
     const slot = options.create === true ? edit.slot(name) : undefined;
     const isNew = slot !== undefined && slot.entry === undefined;
-    const inode = isNew ? undefined : await openRegular(edit, name, options);
+    const inode = isNew ? undefined : await existing(context, name, options);
     const at = options.append === true ? (inode?.exactSize ?? 0n) : (options.at ?? 0n);
     const input = options.from === undefined ? context.stdin() : openInput(options.from);
     try {
@@ -72,5 +73,17 @@ Examples:
     }
   },
 };
+
+/** The file that is to be there already. Throws CliError where --create would have made it. */
+async function existing(context: EditContext, name: string, options: WriteOptions) {
+  const { edit, image } = context;
+  try {
+    return await openRegular(edit, name, options);
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    if (code !== 'ENOENT' || edit.slot(name).entry !== undefined) throw error;
+    throw new CliError(`${image}: ${message}; --create makes it`);
+  }
+}
 
 export const register = (program: Command): void => registerEdit(program, edit);

@@ -68,9 +68,17 @@ test('a script ends at the first error, with what was done before it kept', need
     stdout: '',
     stderr: `xfsimg: ${image}: line 6: mkdir: /a/b: exists already; the 2 before it were done\n`,
   });
+  // Of a line with several operands those before the wrong one are done.
+  assert.deepEqual(xfsimg(['edit', image, '--script', '-'], { input: 'mkdir /d /d/e/f /never\n' }), {
+    status: 1,
+    stdout: '',
+    stderr:
+      `xfsimg: ${image}: line 1: mkdir: /d/e/: no such file or directory in this image; ` +
+      'no line was done before it, and of this line what comes before\n',
+  });
   xfsRepairClean(image);
   withMount(image, (root) =>
-    assert.deepEqual([...describeTree(root).keys()].sort(), ['', 'a', 'a/b', 'a/c']),
+    assert.deepEqual([...describeTree(root).keys()].sort(), ['', 'a', 'a/b', 'a/c', 'd']),
   );
 });
 

@@ -1,7 +1,7 @@
 /** Kinds of images random edits are done on. */
 import type { TwinOptions } from './twin.js';
 
-export interface Shape extends Pick<TwinOptions, 'by' | 'mib' | 'args' | 'largest'> {
+export interface Shape extends Pick<TwinOptions, 'by' | 'mib' | 'args' | 'largest' | 'leave'> {
   readonly name: string;
 }
 
@@ -20,14 +20,16 @@ export const SHAPES: readonly Shape[] = [
     by: 'linux',
     mib: 64,
     args: ['-m', 'rmapbt=1', '-d', 'agcount=4'],
-    largest: 4_000_000,
+    largest: 2_000_000,
+    leave: 1,
   },
   {
     name: 'xfsimg, nearly full, 1 KiB blocks',
     by: 'xfsimg',
     mib: 64,
     args: ['-b', 'size=1024', '-m', 'rmapbt=0', '-d', 'agcount=2'],
-    largest: 4_000_000,
+    largest: 2_000_000,
+    leave: 1,
   },
   {
     name: 'linux, features off',

@@ -4,7 +4,7 @@
  * timestamp, and sound to xfs_repair and to our own check.
  */
 import { strict as assert } from 'node:assert';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openEdit } from '../../src/edit/edit.js';
 import { textToBytes } from '../../src/format/text.js';
@@ -32,6 +32,8 @@ export interface TwinOptions {
   readonly args: readonly string[];
   /** Largest file in bytes; large ones fill the image. */
   readonly largest?: number;
+  /** A file of both takes all of the image but so many MiB. */
+  readonly leave?: number;
   readonly onBatch?: (done: number) => void;
 }
 
@@ -116,6 +118,12 @@ export async function twinCampaign(o: TwinOptions): Promise<TwinResult> {
   const { reflink } = volume.g.features;
   volume.close();
   for (const path of [image, twin]) withMount(path, (root) => makeSpecial(root, reflink));
+  if (o.leave !== undefined) {
+    const free = withMount(image, (root) => statfsSync(root));
+    const bytes = free.bavail * free.bsize - (o.leave << 20);
+    for (const path of [image, twin])
+      withMount(path, (root) => run('xfs_io', ['-f', '-c', `falloc 0 ${bytes}`, join(root, 'filler')]));
+  }
   const chooser = new Chooser({
     seed: o.seed,
     reflink,

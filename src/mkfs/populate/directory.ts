@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { S_IF, S_IFMT } from '../../format/dinode.js';
+import { reason } from '../../image/source.js';
 import { dataRuns } from './holes.js';
 import { excluder, type Rules } from './rules.js';
 import { type NodeFields, nextRun, SourceTree, SPARSE, sourceError, type TreeSource } from './tree.js';
@@ -151,7 +152,7 @@ export class DirectorySource implements TreeSource {
     try {
       this.#fd = openSync(path, 'r');
     } catch (error) {
-      throw sourceError(`${path.toString()}: cannot be read: ${(error as Error).message}`);
+      throw sourceError(`${path.toString()}: cannot be read: ${reason(error)}`);
     }
     this.#file = file;
     this.#size = this.tree.size[file];
@@ -170,7 +171,7 @@ export class DirectorySource implements TreeSource {
       try {
         n = readSync(this.#fd, into, done, into.length - done, offset + done);
       } catch (error) {
-        throw sourceError(`${this.tree.showPath(this.#file)}: cannot be read: ${(error as Error).message}`);
+        throw sourceError(`${this.tree.showPath(this.#file)}: cannot be read: ${reason(error)}`);
       }
       if (n === 0) {
         this.warnings.push(`${this.tree.showPath(this.#file)} became shorter while it was read`);
@@ -195,7 +196,7 @@ function stat(path: Buffer): BigIntStats {
   try {
     return lstatSync(path, { bigint: true });
   } catch (error) {
-    throw sourceError(`${path.toString()}: ${(error as Error).message}`);
+    throw sourceError(`${path.toString()}: ${reason(error)}`);
   }
 }
 
@@ -203,7 +204,7 @@ function list(path: Buffer): Buffer[] {
   try {
     return readdirSync(path, { encoding: 'buffer' });
   } catch (error) {
-    throw sourceError(`${path.toString()}: cannot be listed: ${(error as Error).message}`);
+    throw sourceError(`${path.toString()}: cannot be listed: ${reason(error)}`);
   }
 }
 
