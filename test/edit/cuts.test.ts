@@ -7,6 +7,7 @@ import { withMount } from '../support/mount.js';
 import { copyImage, oracle, run, tmpdir, xfsRepairClean } from '../support/oracle.js';
 import { mkfs } from '../support/populate.js';
 import { btdumpAll } from '../support/xfsdb.js';
+import { FORM_EDITS, makeFormsBase } from './cutforms.js';
 import { Judge } from './cutjudge.js';
 import { CUT_EDITS, CUT_GEOMETRIES, cutEdit, makeCutBase } from './cuts.js';
 import { pattern } from './datawork.js';
@@ -92,15 +93,17 @@ const SLICE: [string, string, boolean][] = [
   ['no rmapbt', 'overwrite partly shared, refcountbt', true],
   ['rmapbt', 'truncate, shared', false],
   ['1 KiB blocks', 'clone over a file', false],
+  ['rmapbt', 'mv, node to leaf and leaf to node', false],
 ];
 
 for (const [geometry, name, eager] of SLICE)
   test(`cut anywhere, an edit is wholly there or not at all: ${name}, ${geometry}`, needs, (t) => {
     const base = join(tmpdir(), 'base');
-    makeCutBase(base, CUT_GEOMETRIES[geometry]);
+    const edit = CUT_EDITS[name] ?? FORM_EDITS[name];
+    (name in FORM_EDITS ? makeFormsBase : makeCutBase)(base, CUT_GEOMETRIES[geometry]);
     const judge = new Judge(base);
     t.after(() => judge.close());
-    const { failures, ...rest } = cutEdit(judge, CUT_EDITS[name], { eager, points: 7 });
+    const { failures, ...rest } = cutEdit(judge, edit, { eager, points: 7 });
     t.diagnostic(JSON.stringify(rest));
     assert.deepEqual(failures, []);
     assert.ok(rest.before > 0 && rest.after > 0);
