@@ -80,7 +80,8 @@ export function summarizeLog(state: LogState): LogSummary {
     error: undefined,
   };
   try {
-    for (const transaction of committedTransactions(state, { decoder, onRecord: () => out.records++ })) {
+    const onRecord = (): number => out.records++;
+    for (const transaction of committedTransactions(state, { transient: true, decoder, onRecord })) {
       out.transactions++;
       out.items += transaction.items.length;
       out.bytes += transaction.bytes;

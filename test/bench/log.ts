@@ -53,9 +53,17 @@ try {
 }
 
 const items = ours(image, 'items');
+const piped = (command: Command, to: string): Command => ['sh', '-c', `"$@" ${to}`, 'sh', ...command];
 kept =
   compete([
     { what: 'log items, xfs_logprint', ours: items, peer: ['xfs_logprint', image], memory: 200, runs },
+    // As it is used: what is printed goes to a file or a pipe.
+    ...['> /dev/shm/xfsimg-bench-items', '| cat > /dev/null'].map((to) => ({
+      what: `log items ${to.split(' ')[0] === '>' ? '> file' : to}, xfs_logprint`,
+      ours: piped(items, to),
+      peer: piped(['xfs_logprint', image], to),
+      runs,
+    })),
     // For comparison: no bound.
     ...['-t', '-tib'].map((mode) => ({
       what: `log items, xfs_logprint ${mode}`,
@@ -72,4 +80,5 @@ kept =
       runs,
     },
   ]) && kept;
+rmSync('/dev/shm/xfsimg-bench-items', { force: true });
 process.exitCode = kept ? 0 : 1;
