@@ -110,13 +110,12 @@ async function putFile(
           `of ${path}, ${done} of ${total} files are in, each whole; the same command puts in all of them`,
       );
     }
-    progress.finish();
-    for (const warning of source.warnings) context.note(warning);
   } finally {
     progress.finish();
     interrupt.end();
     source.close();
   }
+  for (const warning of source.warnings) context.note(warning);
 }
 
 export const register = (program: Command): void => registerEdit(program, edit);

@@ -12,7 +12,8 @@ import { SUPERBLOCK } from '../format/superblock.js';
 import type { LogError } from './error.js';
 import { BufChunks, bufBlkno, bufBytes, bufFlags } from './items.js';
 import type { LogItem } from './logitem.js';
-import { type RecoverySet, SECTOR } from './recoverset.js';
+import type { RecoverySet } from './recoverset.js';
+import { SECTOR } from './writerun.js';
 
 /** A buffer that was replayed, and what the replay did to it. */
 interface Block {

@@ -9,10 +9,8 @@ import { sealCrc } from '../format/checksum.js';
 import { DINODE, XFS_DINODE_MAGIC } from '../format/dinode.js';
 import { viewOf } from '../format/structure.js';
 import type { Source } from '../image/source.js';
-import { WriteRun } from './writerun.js';
+import { PAGE_SECTORS, SECTOR, WriteRun } from './writerun.js';
 
-export const SECTOR = 512;
-const PAGE_SECTORS = 8;
 const PAGE = PAGE_SECTORS * SECTOR;
 /** Bytes read from the image at a time, and how many of such windows are kept: items come in runs of neighbours. */
 const WINDOW = 32 * 1024;

@@ -5,8 +5,9 @@
  */
 import type { Source } from '../image/source.js';
 
-const SECTOR = 512;
-const PAGE_SECTORS = 8;
+/** Bytes of a sector, and sectors of a page. */
+export const SECTOR = 512;
+export const PAGE_SECTORS = 8;
 /** Bytes written at a time, and sectors of a gap that is written over. */
 const RUN = 1 << 20;
 const GAP_SECTORS = 8;

@@ -96,7 +96,7 @@ function* repairing(
   const damaged = findings.some(isDamage);
   if (!damaged && log.kind === 'clean') return { findings, log, written: 0 };
   const losses = damaged ? yield* rebuild(overlay, first, findings, options) : [];
-  const unused = unusedRuns(first.observation);
+  const unused = damaged ? unusedRuns(first.observation) : [];
   const write = (to: Source): number =>
     damaged ? writeOut(g, overlay, to, log.kind, unused) : writeLog(g, overlay, to, log.kind);
   if (options.undo !== undefined) {

@@ -29,6 +29,11 @@ export interface Piece {
   readonly length: number;
 }
 
+/** Sets the bits of chunks `from` to `to` (not included) in a map such as `Buffer.dirty`. */
+export function markChunks(map: Uint32Array, from: number, to: number): void {
+  for (let chunk = from; chunk < to; chunk++) map[chunk >> 5] |= 1 << (chunk & 31);
+}
+
 /** A metadata block in memory. Change it only after `Transaction.edit`. */
 export class Buffer {
   /** Byte offset in the image; a multiple of 512. */
@@ -144,8 +149,8 @@ export function seal(g: Geometry, buffer: Buffer): void {
 }
 
 /**
- * Readies a block in pieces for the log: stamped with the LSN of the checkpoint to come, and sealed. Linux cannot compute a checksum over pieces when it replays them, so it is given bytes to be put in
- * place as they are.
+ * Readies a block in pieces for the log: stamped with the LSN of the checkpoint to come, and sealed. Linux cannot
+ * compute a checksum over pieces when it replays them, so it is given bytes to be put in place as they are.
  */
 export function sealForLog(g: Geometry, buffer: Buffer, lsn: Lsn): void {
   buffer.lsn = lsn;

@@ -14,7 +14,7 @@ import { BBSIZE, compareLsn, type Lsn, writeLsn } from '../format/log.js';
 import { BLF_CHUNK, BLFT } from '../format/logitems.js';
 import type { Source } from '../image/source.js';
 import type { LogWriter } from '../journal/append.js';
-import { type Buffer, type BufferCache, seal, sealForLog } from './buffers.js';
+import { type Buffer, type BufferCache, markChunks, seal, sealForLog } from './buffers.js';
 import type { LiveInode } from './inode.js';
 import { bufferItem, cancelItem, type Intent, inodeItem } from './items.js';
 
@@ -157,8 +157,7 @@ export class Checkpoints {
     for (const buffer of this.#buffers) {
       if (isLoggedAnew(buffer)) {
         cancels.push(cancelItem(buffer));
-        for (let chunk = 0; chunk < buffer.length / BLF_CHUNK; chunk++)
-          buffer.dirty[chunk >> 5] |= 1 << (chunk & 31);
+        markChunks(buffer.dirty, 0, buffer.length / BLF_CHUNK);
         // Nothing logged before counts any more.
         buffer.firstLsn = undefined;
       }

@@ -25,7 +25,7 @@ import { setU64, viewOf } from '../format/structure.js';
 import { NULLAGINO } from '../format/superblock.js';
 import type { ForkName } from '../volume/fork.js';
 import { forkAt, forkExtents, forkFormat, forkSize } from '../volume/fork.js';
-import { BB, type Buffer, type Piece } from './buffers.js';
+import { BB, type Buffer, markChunks, type Piece } from './buffers.js';
 import type { LiveInode } from './inode.js';
 
 const BUF = BUF_LOG_FORMAT.at;
@@ -66,7 +66,7 @@ function pieceItems(buffer: Buffer, pieces: readonly Piece[], regions: Uint8Arra
     const map = new Uint32Array(Math.ceil(piece.length / BLF_CHUNK / 32));
     if (buffer.stale) regions.push(bufFormat(buffer.type, piece, map, BLF.CANCEL, 1));
     else {
-      for (let chunk = 0; chunk < piece.length / BLF_CHUNK; chunk++) map[chunk >> 5] |= 1 << (chunk & 31);
+      markChunks(map, 0, piece.length / BLF_CHUNK);
       regions.push(bufFormat(BLFT.UNKNOWN, piece, map, 0, 2), buffer.bytes.subarray(at, at + piece.length));
     }
     at += piece.length;

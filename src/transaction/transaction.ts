@@ -7,7 +7,7 @@
  * `finish` logs intents for it and works it off in transactions that follow (defer.ts).
  */
 import { BLF_CHUNK, BLFT, ILOG } from '../format/logitems.js';
-import type { Buffer, Piece } from './buffers.js';
+import { type Buffer, markChunks, type Piece } from './buffers.js';
 import type { Deferred } from './defer.js';
 import type { Engine } from './engine.js';
 import type { LiveInode } from './inode.js';
@@ -190,7 +190,7 @@ export class Transaction {
       checkpoints.addBuffer(buffer, changed);
     }
     for (const { buffer, chunk } of this.#unlinked) {
-      buffer.dirty[chunk >> 5] |= 1 << (chunk & 31);
+      markChunks(buffer.dirty, chunk, chunk + 1);
       checkpoints.addBuffer(buffer, 1);
     }
     for (const [inode, fields] of this.#inodes) checkpoints.addInode(inode, fields);

@@ -6,7 +6,9 @@
  *     npm run campaign:repair -- --case ID [--keep FILE]
  *
  * One JSON line a case into --out (default: repair-campaign.ndjson in the temporary folder); a table by structure
- * at the end. --ours leaves xfs_repair's own repair out, --quick also its judgement of ours and the mounts. Every Nth case (--linux, default 40) is read by Linux path by path, and must be what our own reader says. --case runs one again, --keep writes its damaged image to a file.
+ * at the end. --ours leaves xfs_repair's own repair out, --quick also its judgement of ours and the mounts. Every Nth
+ * case (--linux, default 40) is read by Linux path by path, and must be what our own reader says. --case runs one
+ * again, --keep writes its damaged image to a file.
  * Exit status 1 where one of our repairs is not clean, is not mounted, or is not settled after one run.
  */
 import { appendFileSync, existsSync, writeFileSync } from 'node:fs';

@@ -10,7 +10,7 @@ import { OverlaySource } from '../../src/image/overlay.js';
 import { MemorySource } from '../../src/image/source.js';
 import { walkRecords } from '../../src/volume/check.js';
 import { openVolume } from '../../src/volume/volume.js';
-import { tmpdir } from '../support/oracle.js';
+import { essence, tmpdir } from '../support/oracle.js';
 import { quoted, Shell } from '../support/shell.js';
 import { describeTree } from '../support/tree.js';
 
@@ -196,13 +196,6 @@ export class Judge {
     return hash.digest('hex');
   }
 }
-
-const essence = (text: string): string =>
-  text
-    .split('\n')
-    .filter((l) => l !== '' && !/^ {8}- |^Phase|host filesystem|the image and|No modify/.test(l))
-    .slice(0, 6)
-    .join(' | ');
 
 /** Files and attributes getfattr prints, in one order. */
 const sorted = (text: string): string[][] =>

@@ -124,6 +124,14 @@ export function xfsRepairClean(image: string): string {
   return stdout + stderr;
 }
 
+/** What xfs_repair complains of first, in one line: its output without the headings. */
+export const essence = (text: string): string =>
+  text
+    .split('\n')
+    .filter((l) => l !== '' && !/^ {8}- |^Phase|host filesystem|the image and|No modify/.test(l))
+    .slice(0, 6)
+    .join(' | ');
+
 const scratch: string[] = [];
 
 /** A new scratch folder, removed when this process ends. */

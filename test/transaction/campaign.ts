@@ -8,7 +8,7 @@ import { recoverLog } from '../../src/transaction/recovery/recover.js';
 import { openVolume } from '../../src/volume/volume.js';
 import { fragment } from '../support/fragment.js';
 import { withMount } from '../support/mount.js';
-import { run, tmpdir } from '../support/oracle.js';
+import { essence, run, tmpdir } from '../support/oracle.js';
 import { mkfs } from '../support/populate.js';
 import { type Attrs, AttrWork, makeKinds, seen } from './attrs.js';
 import { RecordingSource, Replayer } from './cut.js';
@@ -274,10 +274,3 @@ function look<State>(
     return 'between';
   });
 }
-
-const essence = (text: string): string =>
-  text
-    .split('\n')
-    .filter((l) => l !== '' && !/^ {8}- |^Phase|host filesystem|the image and|No modify/.test(l))
-    .slice(0, 6)
-    .join(' | ');

@@ -8,7 +8,7 @@ import { BLF_CHUNK, BLFT } from '../../format/logitems.js';
 import type { Source } from '../../image/source.js';
 import { LogWriter } from '../../journal/append.js';
 import type { LogState } from '../../journal/scan.js';
-import { Buffer } from '../../transaction/buffers.js';
+import { Buffer, markChunks } from '../../transaction/buffers.js';
 import { bufferItem } from '../../transaction/items.js';
 
 /** Bytes that are to stand at an offset: whole sectors, not more than a page. What carries an LSN begins one. */
@@ -51,7 +51,7 @@ function markChanged(buffer: Buffer, old: Uint8Array): boolean {
     if (old[i] === buffer.bytes[i]) continue;
     any = true;
     const chunk = Math.floor(i / BLF_CHUNK);
-    buffer.dirty[chunk >> 5] |= 1 << (chunk & 31);
+    markChunks(buffer.dirty, chunk, chunk + 1);
     i = (chunk + 1) * BLF_CHUNK - 1;
   }
   return any;
