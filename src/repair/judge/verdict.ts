@@ -95,8 +95,11 @@ function judgeMetadata(run: Run, context: Context, draft: Draft): void {
   draft.code = 'duplicate.metadata';
   const stands = run.claims.map((c) => !isData(c) && context.stands(run, c));
   if (stands.includes(true)) {
-    run.claims.forEach((_, i) => {
-      if (!stands[i]) draft.claims[i] = 'corrupt';
+    // A fork has a block of its own once: at the place of an rmap record, or else at the first.
+    const best = run.claims.findIndex((c, i) => stands[i] && c.confirmed);
+    const place = run.claims[best >= 0 ? best : stands.indexOf(true)];
+    run.claims.forEach((c, i) => {
+      if (!stands[i] || (c !== place && c.slot >= 0 && c.slot === place.slot)) draft.claims[i] = 'corrupt';
     });
     return;
   }

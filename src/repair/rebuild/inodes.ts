@@ -271,6 +271,10 @@ function changedFork(volume: Volume, ino: number, fork: ForkName, edit: Edit): E
     for (const k of [...kept, ...restored]) pieces = pieces.flatMap((p) => without(p, k.offset, k.blocks));
     restored.push(...pieces);
   }
+  // A damaged bmbt held some that looked like nobody's.
+  const strays = new Set(edit.strays[fork]);
+  if (strays.size > 0)
+    for (const p of [...kept, ...restored]) for (let b = 0; b < p.blocks; b++) strays.delete(p.fsblock + b);
   // Where a block of its own was in the fork is not told: behind all others it is as good.
   let end = 0;
   const { g } = volume;
@@ -278,8 +282,7 @@ function changedFork(volume: Volume, ino: number, fork: ForkName, edit: Edit): E
   for (const k of [...kept, ...restored]) if (k.offset < limit) end = Math.max(end, k.offset + k.blocks);
   const step = limit === Number.POSITIVE_INFINITY ? 1 : g.dirblkfsbs;
   end = Math.ceil(end / step) * step;
-  for (const fsblock of edit.strays[fork])
-    restored.push({ offset: end++, fsblock, blocks: 1, unwritten: false });
+  for (const fsblock of strays) restored.push({ offset: end++, fsblock, blocks: 1, unwritten: false });
   const list = new ExtentColumns();
   for (const p of [...kept, ...restored].sort((a, b) => a.offset - b.offset))
     list.add(p.offset, p.fsblock, p.blocks, p.unwritten);
