@@ -12,13 +12,16 @@ import type { Source } from '../image/source.js';
 import { PAGE_SECTORS, SECTOR, WriteRun } from './writerun.js';
 
 const PAGE = PAGE_SECTORS * SECTOR;
-/** Bytes read from the image at a time, and how many of such windows are kept: items come in runs of neighbours. */
-const WINDOW = 32 * 1024;
-const WINDOWS = 64;
+/**
+ * Bytes read from the image at a time, and how many of such windows are kept: items come in runs of neighbours, but a
+ * page that was never on disk costs more to read than all that is done with it.
+ */
+const WINDOW = 8 * 1024;
+const WINDOWS = 256;
 /** Sectors are kept in slabs of this many. */
 const SLAB_SECTORS = 2048;
-/** Bytes up to which a loop copies as fast as a call, which leaves a view behind for the garbage collector. */
-const SMALL = 512;
+/** Bytes up to which a loop copies as fast as a call. */
+const SMALL = 64;
 const MAGIC_0 = XFS_DINODE_MAGIC >> 8;
 const MAGIC_1 = XFS_DINODE_MAGIC & 0xff;
 const NO_VIEW = viewOf(new Uint8Array(0));

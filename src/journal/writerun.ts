@@ -15,11 +15,16 @@ const GAP_SECTORS = 8;
 export class WriteRun {
   readonly #under: Source;
   readonly #buffer = new Uint8Array(RUN);
-  readonly #sectors = new Float64Array(RUN / SECTOR);
+  /** Stretches of sectors that lie together in memory too: their first sector, how many, where their contents are. */
+  readonly #first = new Float64Array(RUN / SECTOR);
+  readonly #length = new Int32Array(RUN / SECTOR);
   readonly #memory: Uint8Array[] = [];
   readonly #at = new Int32Array(RUN / SECTOR);
   readonly #head = new Uint8Array(RUN / SECTOR);
   #count = 0;
+  /** The sector behind the last one; sectors added, and how many of them are heads. */
+  #end = 0;
+  #sectors = 0;
   #heads = 0;
 
   constructor(under: Source) {
@@ -28,62 +33,63 @@ export class WriteRun {
 
   /** The sectors of this page come next: a page is never split. */
   page(number: number): void {
-    if (this.#count > 0 && (number + 1) * PAGE_SECTORS - this.#sectors[0] > this.#sectors.length) this.end();
+    if (this.#count > 0 && (number + 1) * PAGE_SECTORS - this.#first[0] > RUN / SECTOR) this.end();
   }
 
   /** A sector, its new contents, and whether it says how new its block is. To be added in ascending order. */
   add(sector: number, memory: Uint8Array, at: number, head: boolean): void {
-    if (this.#count > 0 && sector - this.#sectors[this.#count - 1] > GAP_SECTORS + 1) this.end();
-    const i = this.#count++;
-    this.#sectors[i] = sector;
-    this.#memory[i] = memory;
-    this.#at[i] = at;
-    this.#head[i] = head ? 1 : 0;
-    if (head) this.#heads++;
+    if (this.#count > 0 && sector - this.#end > GAP_SECTORS) this.end();
+    const last = this.#count - 1;
+    const bit = head ? 1 : 0;
+    if (
+      last >= 0 &&
+      sector === this.#end &&
+      this.#head[last] === bit &&
+      this.#memory[last] === memory &&
+      this.#at[last] + this.#length[last] * SECTOR === at
+    )
+      this.#length[last]++;
+    else {
+      const i = this.#count++;
+      this.#first[i] = sector;
+      this.#length[i] = 1;
+      this.#memory[i] = memory;
+      this.#at[i] = at;
+      this.#head[i] = bit;
+    }
+    this.#end = sector + 1;
+    this.#sectors++;
+    this.#heads += bit;
   }
 
   /** Writes what there is. */
   end(): void {
-    const count = this.#count;
-    if (count === 0) return;
-    const first = this.#sectors[0];
-    const span = this.#sectors[count - 1] - first + 1;
-    const mixed = this.#heads > 0 && this.#heads < count;
-    if (span > count || mixed) this.#under.read(first * SECTOR, this.#buffer.subarray(0, span * SECTOR));
-    if (this.#heads < count) this.#write(0);
+    if (this.#count === 0) return;
+    const first = this.#first[0];
+    const span = this.#end - first;
+    const mixed = this.#heads > 0 && this.#heads < this.#sectors;
+    if (span > this.#sectors || mixed)
+      this.#under.read(first * SECTOR, this.#buffer.subarray(0, span * SECTOR));
+    if (this.#heads < this.#sectors) this.#write(0);
     if (this.#heads > 0) this.#write(1);
     this.#count = 0;
+    this.#sectors = 0;
     this.#heads = 0;
   }
 
   /** Puts those that are heads, or are none, in their places and writes from the first to the last of them. */
   #write(head: number): void {
-    const base = this.#sectors[0];
-    const buffer = this.#buffer;
+    const base = this.#first[0];
     let from = -1;
     let to = -1;
-    for (let i = 0; i < this.#count; ) {
-      if (this.#head[i] !== head) {
-        i++;
-        continue;
-      }
-      // Neighbours that are neighbours in memory too are copied together.
-      let next = i + 1;
-      while (
-        next < this.#count &&
-        this.#head[next] === head &&
-        this.#memory[next] === this.#memory[i] &&
-        this.#at[next] === this.#at[i] + (next - i) * SECTOR &&
-        this.#sectors[next] === this.#sectors[i] + next - i
-      )
-        next++;
-      const to0 = (this.#sectors[i] - base) * SECTOR;
-      const bytes = (next - i) * SECTOR;
-      buffer.set(this.#memory[i].subarray(this.#at[i], this.#at[i] + bytes), to0);
-      if (from < 0) from = to0;
-      to = to0 + bytes;
-      i = next;
+    for (let i = 0; i < this.#count; i++) {
+      if (this.#head[i] !== head) continue;
+      const at = (this.#first[i] - base) * SECTOR;
+      const bytes = this.#length[i] * SECTOR;
+      this.#buffer.set(this.#memory[i].subarray(this.#at[i], this.#at[i] + bytes), at);
+      if (from < 0) from = at;
+      to = at + bytes;
     }
-    this.#under.write(base * SECTOR + from, buffer.subarray(from, to));
+    this.#under.write(base * SECTOR + from, this.#buffer.subarray(from, to));
   }
 }
