@@ -148,6 +148,8 @@ export const dinodeLayout = (v: DataView, base: number): typeof DINODE | typeof 
 
 /** Seconds from the bigtime epoch (1901-12-13T20:45:52Z) to the Unix epoch (xfs_format.h). */
 export const BIGTIME_EPOCH_OFFSET = 2 ** 31;
+/** The last second bigtime has, counted from its epoch (XFS_BIGTIME_TIME_MAX: 2486-07-02). */
+const BIGTIME_MAX = 18_446_744_072;
 
 export interface Timespec {
   /** Seconds since the Unix epoch. */
@@ -177,16 +179,18 @@ export function readTimestamp(v: DataView, at: number, bigtime: boolean): Timesp
 
 /** Writes a timestamp; times outside the format's range are clamped, as Linux does. */
 export function writeTimestamp(v: DataView, at: number, t: Timespec, bigtime: boolean): void {
+  const wanted = t.sec + BIGTIME_EPOCH_OFFSET;
+  const sec = Math.max(0, Math.min(bigtime ? BIGTIME_MAX : 2 ** 32 - 1, wanted));
+  const nsec = sec === wanted ? t.nsec : 0;
   if (!bigtime) {
-    v.setInt32(at, Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, t.sec)));
-    v.setUint32(at + 4, t.nsec);
+    v.setInt32(at, sec - BIGTIME_EPOCH_OFFSET);
+    v.setUint32(at + 4, nsec);
     return;
   }
-  const sec = Math.max(0, t.sec + BIGTIME_EPOCH_OFFSET);
   // sec * 10^9 passes 2^53: in two steps of 16 bits.
   const billion = 1_000_000_000;
   const upper = Math.floor(sec / 65536) * billion;
-  const lower = (upper % 65536) * 65536 + (sec % 65536) * billion + t.nsec;
+  const lower = (upper % 65536) * 65536 + (sec % 65536) * billion + nsec;
   v.setUint32(at, Math.floor(upper / 65536) + Math.floor(lower / 2 ** 32));
   v.setUint32(at + 4, lower % 2 ** 32);
 }

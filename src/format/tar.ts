@@ -64,10 +64,17 @@ export function tarNumber(b: Uint8Array, at: number, length: number): number {
     for (let i = 1; i < length; i++) value = value * 256 + b[at + i];
     return value;
   }
-  const field = Buffer.from(b.buffer, b.byteOffset + at, length).toString('latin1');
-  const digits = /^[ \0]*([0-7]*)[ \0]*(?:\0|$)/.exec(field);
-  if (digits === null) return Number.NaN;
-  return digits[1] === '' ? 0 : Number.parseInt(digits[1], 8);
+  const end = at + length;
+  let i = at;
+  let zero = false;
+  for (; i < end && (b[i] === 0x20 || b[i] === 0); i++) zero ||= b[i] === 0;
+  const first = i;
+  let value = 0;
+  for (; i < end && b[i] >= 0x30 && b[i] <= 0x37; i++) value = value * 8 + b[i] - 0x30;
+  // Empty fields are 0; what follows a zero byte is of no account.
+  if (i === first) return zero || i === end ? 0 : Number.NaN;
+  while (i < end && b[i] === 0x20) i++;
+  return i === end || b[i] === 0 ? value : Number.NaN;
 }
 
 /** Bytes of a text field up to its zero byte. */
@@ -79,8 +86,9 @@ export function tarText(b: Uint8Array, at: number, length: number): Uint8Array {
 
 /** Sum of the header's bytes with its checksum field as blanks. */
 export function tarChecksum(b: Uint8Array): number {
-  let sum = 0;
-  for (let i = 0; i < TAR_BLOCK; i++) sum += i >= AT.chksum && i < AT.chksum + 8 ? 0x20 : b[i];
+  let sum = 8 * 0x20;
+  for (let i = 0; i < AT.chksum; i++) sum += b[i];
+  for (let i = AT.chksum + 8; i < TAR_BLOCK; i++) sum += b[i];
   return sum;
 }
 

@@ -2,11 +2,12 @@
  * How long filling an image takes next to mkfs.xfs with a protofile of the same tree, and how both grow. Needs
  * xfsprogs, GNU time, about 12 GB of scratch space, and a bundle (`npm run build`).
  *
- *     node --import tsx test/bench/populate.ts [--paths 50000] [--large 500000] [--runs 5]
+ *     node --import tsx test/bench/populate.ts [--paths 50000] [--large 500000] [--runs 5] [--folder DIR]
  *
- * The two run in turn; each figure is the best of its runs, for other work on the machine only ever adds.
+ * The commands run in turn; each figure is the best of its runs, for other work on the machine only ever adds.
+ * With --folder the trees are made there once and stay; --runs 0 only makes them.
  */
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { run, tmpdir } from '../support/oracle.js';
@@ -18,24 +19,26 @@ const { values } = parseArgs({
     paths: { type: 'string', default: '50000' },
     large: { type: 'string', default: '500000' },
     runs: { type: 'string', default: '5' },
+    folder: { type: 'string' },
     seed: { type: 'string', default: '1' },
   },
 });
 
 /**
  * A tree like /usr/share: directories of a dozen files, half of them below 2 KiB and few above 64 KiB, some
- * symbolic links. Writes a protofile of it too.
+ * symbolic links. Writes a protofile and an archive of it too, and how many bytes it takes.
  */
-function makeTree(folder: string, paths: number): { tree: string; proto: string; bytes: number } {
+function makeTree(folder: string, paths: number): void {
   const tree = join(folder, 'tree');
   const dice = random(Number(values.seed));
   const text = Buffer.from(Array.from({ length: 2 ** 18 }, () => 32 + Math.floor(dice() * 95)));
   let bytes = 0;
   let count = 0;
-  const fill = (path: string, name: string, depth: number): string[] => {
+  const lines = ['/none', '0 0', 'd--755 0 0'];
+  const fill = (path: string, name: string, depth: number): void => {
     const at = join(path, name);
     mkdirSync(at);
-    const lines: string[] = [];
+    lines.push(`${name} d--755 0 0`);
     const files = 4 + Math.floor(dice() * 20);
     for (let i = 0; i < files && count < paths; i++) {
       count++;
@@ -53,20 +56,20 @@ function makeTree(folder: string, paths: number): { tree: string; proto: string;
     }
     for (let i = 0; depth < 5 && i < 6 && count < paths; i++) {
       count++;
-      const below = `folder-${i}`;
-      lines.push(`${below} d--755 0 0`, ...fill(at, below, depth + 1), '$');
+      fill(at, `folder-${i}`, depth + 1);
     }
-    return lines;
+    lines.push('$');
   };
-  const lines: string[] = [];
   mkdirSync(tree);
   for (let i = 0; count < paths; i++) {
     count++;
-    lines.push(`part-${i} d--755 0 0`, ...fill(tree, `part-${i}`, 0), '$');
+    fill(tree, `part-${i}`, 0);
   }
   const proto = join(folder, 'proto');
-  writeFileSync(proto, ['/none', '0 0', 'd--755 0 0', ...lines, '$', ''].join('\n'));
-  return { tree, proto, bytes };
+  writeFileSync(proto, [...lines, '$', ''].join('\n'));
+  const archive = join(folder, 'tar');
+  run('tar', ['-C', tree, '-cf', archive, '.']);
+  writeFileSync(join(folder, 'bytes'), `${bytes}`);
 }
 
 interface Figure {
@@ -98,15 +101,25 @@ let kept = true;
 const perPath: number[] = [];
 for (const paths of [Number(values.paths), Number(values.large)]) {
   if (paths === 0) continue;
-  const folder = tmpdir('xfsimg-bench-');
-  const { tree, proto, bytes } = makeTree(folder, paths);
+  const folder = values.folder === undefined ? tmpdir('xfsimg-bench-') : join(values.folder, `${paths}`);
+  if (!existsSync(join(folder, 'bytes'))) {
+    mkdirSync(folder, { recursive: true });
+    makeTree(folder, paths);
+  }
+  if (values.runs === '0') continue;
+  const [tree, proto, archive] = ['tree', 'proto', 'tar'].map((name) => join(folder, name));
+  const bytes = Number(readFileSync(join(folder, 'bytes'), 'utf8'));
   const image = join(folder, 'image');
   const size = `${Math.ceil((bytes * 1.1 + paths * 1024) / 2 ** 20) + 400}m`;
   const ours = (source: string): string[] => [
     ...[process.execPath, XFSIMG, 'mkfs', image, '--size', size, '-q', '-f', '-p', source],
   ];
   const theirs = ['mkfs.xfs', '-q', '-f', '-d', `file,name=${image},size=${size}`, '-p', proto];
-  const [peer, byProto, byTree] = measure([theirs, ours(proto), ours(tree)], image, Number(values.runs));
+  const [peer, byProto, byTree, byTar] = measure(
+    [theirs, ours(proto), ours(tree), ours(archive)],
+    image,
+    Number(values.runs),
+  );
   const row = (what: string, f: Figure): void => {
     const ratios = [f.wall / peer.wall, f.cpu / peer.cpu, f.megabytes / peer.megabytes];
     console.log(
@@ -120,8 +133,10 @@ for (const paths of [Number(values.paths), Number(values.large)]) {
   row('mkfs.xfs -p proto', peer);
   row('xfsimg mkfs -p proto', byProto);
   row('xfsimg mkfs -p tree', byTree);
+  row('xfsimg mkfs -p tar', byTar);
   perPath.push(byTree.cpu / paths);
-  rmSync(folder, { recursive: true });
+  rmSync(image);
+  if (values.folder === undefined) rmSync(folder, { recursive: true });
 }
 if (perPath.length === 2)
   console.log(`CPU time a path, large to small: ${(perPath[1] / perPath[0]).toFixed(2)}`);

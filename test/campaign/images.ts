@@ -1,7 +1,7 @@
 /**
  * The image campaign: large trees of this machine into images and back, held against Linux.
  *
- *     node --import tsx test/campaign/images.ts [--source /usr/share[,DIR...]] [--dedupe-source DIR] [--keep FOLDER]
+ *     node --import tsx test/campaign/images.ts [--source DIR,...] [--dedupe-source DIR,...] [--keep FOLDER]
  *
  * For each source: xfs_repair finds nothing, Linux shows the same tree (contents, metadata, attributes, ACLs,
  * holes), an archive comes back with the same members, and another copy of the source, made in another order
@@ -11,7 +11,7 @@
  */
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { xfsimg } from '../support/cli.js';
 import { mount, unmount, withMount } from '../support/mount.js';
@@ -164,8 +164,8 @@ function deduplicated(source: string): void {
   mkdirSync(twice);
   for (const name of ['a', 'b']) cpSync(source, join(twice, name), { recursive: true });
   const [one, two] = [join(folder, 'one'), join(folder, 'two')];
-  const said = program('mkfs', two, '-f', '-q', '--size', '1g', '--dedupe=file', '-p', twice);
-  program('mkfs', one, '-f', '-q', '--size', '1g', '-p', twice);
+  const said = program('mkfs', two, '-f', '-q', '--size', '4g', '--dedupe=file', '-p', twice);
+  program('mkfs', one, '-f', '-q', '--size', '4g', '-p', twice);
   xfsRepairClean(two);
   const used = (image: string): number =>
     withMount(image, (root) => Number(run('df', ['-k', '--output=used', root]).stdout.split('\n')[1]));
@@ -210,8 +210,13 @@ function deduplicated(source: string): void {
   rmSync(twice, { recursive: true });
 }
 
-for (const source of (values.source ?? '').split(',').filter((s) => s !== '')) {
+const listed = (names: string): string[] => names.split(',').filter((name) => name !== '');
+for (const origin of listed(values.source)) {
+  // A copy: other trees may hold links to the files.
+  const source = join(folder, basename(origin));
+  run('cp', ['-a', origin, source]);
   roundTrip(source);
   reproducible(source);
+  rmSync(source, { recursive: true });
 }
-if (values['dedupe-source']) deduplicated(values['dedupe-source']);
+for (const source of listed(values['dedupe-source'])) deduplicated(source);

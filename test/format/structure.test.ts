@@ -157,6 +157,15 @@ test('timestamps: bigtime counts from 1901, clamps, and needs no BigInt to read'
     }),
     { seed: 1, numRuns: 1000 },
   );
-  writeTimestamp(view, 0, { sec: 2 ** 40, nsec: 0 }, false);
-  assert.equal(readTimestamp(view, 0, false).sec, 2 ** 31 - 1);
+  // The ends are those of Linux (s_time_min, s_time_max); what is cut to them has no nanoseconds.
+  for (const [bigtime, least, most] of [
+    [false, -(2 ** 31), 2 ** 31 - 1],
+    [true, -(2 ** 31), 16_299_260_424],
+  ] as const)
+    for (const far of [2 ** 35, 2 ** 40, 2 ** 52]) {
+      writeTimestamp(view, 0, { sec: far, nsec: 5 }, bigtime);
+      assert.deepEqual(readTimestamp(view, 0, bigtime), { sec: most, nsec: 0 });
+      writeTimestamp(view, 0, { sec: -far, nsec: 5 }, bigtime);
+      assert.deepEqual(readTimestamp(view, 0, bigtime), { sec: least, nsec: 0 });
+    }
 });

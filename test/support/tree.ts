@@ -10,7 +10,7 @@ import {
   symlinkSync,
   unlinkSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { run, tmpdir } from './oracle.js';
 
 export type NodeType = 'file' | 'dir' | 'symlink' | 'fifo' | 'socket' | 'block' | 'char';
@@ -55,7 +55,8 @@ export interface DescribeOptions {
 }
 
 /** Everything Linux shows of a mounted tree. Mount it read-only to leave access times alone. */
-export function describeTree(root: string, { content = true, xattrs = true }: DescribeOptions = {}): Tree {
+export function describeTree(folder: string, { content = true, xattrs = true }: DescribeOptions = {}): Tree {
+  const root = resolve(folder);
   const tree: Tree = new Map();
   const hashes = new Map<number, string>();
   const visit = (path: string) => {

@@ -192,9 +192,15 @@ function takeRun(state: AgSpaceState, blocks: number): { agbno: number } {
 
 /** The records in key order, neighbours joined. Most are already: blocks were given out from front to back. */
 function sortedRmaps(r: RmapColumns): RmapColumns {
+  const compare = (a: number, b: number): number =>
+    r.agbno[a] - r.agbno[b] || compareRmaps(r.get(a), r.get(b));
+  let sorted = true;
+  for (let i = 1; i < r.count && sorted; i++) sorted = r.agbno[i - 1] < r.agbno[i] || compare(i - 1, i) <= 0;
+  // Neighbours were joined when they were added.
+  if (sorted) return r;
   const order = new Uint32Array(r.count);
   for (let i = 0; i < r.count; i++) order[i] = i;
-  order.sort((a, b) => r.agbno[a] - r.agbno[b] || compareRmaps(r.get(a), r.get(b)));
+  order.sort(compare);
   const out = new RmapColumns();
   for (const i of order) out.add(r.agbno[i], r.blocks[i], r.owner[i], r.offset[i], r.flags[i]);
   return out;

@@ -35,6 +35,8 @@ export class InodeTable {
   readonly #output: Output;
   readonly #groups: Group[] = [];
   readonly #resident: Group[] = [];
+  /** Memory of groups that have gone to the image, by its size: fresh memory is dear. */
+  readonly #idle = new Map<number, Uint8Array[]>();
   /** Groups before it are used up. */
   #current = 0;
   #hint = 0;
@@ -47,7 +49,7 @@ export class InodeTable {
 
   /** Takes over inodes that stand on disk, the first `used` of them in use. */
   adopt(first: number, count: number, used: number): void {
-    const bytes = new Uint8Array(count * this.#g.inodesize);
+    const bytes = this.#memory(count);
     this.#output.read(inodeOffset(this.#g, first), bytes);
     this.#keep({ first, count, used, bytes });
   }
@@ -76,7 +78,7 @@ export class InodeTable {
       if (place === undefined) continue;
       this.#space.ownInodes(place.agno, place.agbno, blocks);
       const first = inoOf(g, place.agno, place.agbno * g.inopblock);
-      const bytes = new Uint8Array(units * unit * g.inodesize);
+      const bytes = this.#memory(units * unit);
       this.#keep({ first, count: units * unit, used: 0, bytes });
       return;
     }
@@ -103,6 +105,15 @@ export class InodeTable {
     this.#output.write(inodeOffset(this.#g, group.first), bytes);
     this.#output.flush();
     group.bytes = undefined;
+    const idle = this.#idle.get(bytes.length);
+    if (idle === undefined) this.#idle.set(bytes.length, [bytes]);
+    else idle.push(bytes);
+  }
+
+  /** Room for `count` inodes; what stands in it is written over before it goes out. */
+  #memory(count: number): Uint8Array {
+    const size = count * this.#g.inodesize;
+    return this.#idle.get(size)?.pop() ?? new Uint8Array(size);
   }
 
   /**
@@ -125,7 +136,7 @@ export class InodeTable {
       const group = this.#groups[k];
       if (ino < group.first || ino >= group.first + group.count) continue;
       this.#hint = k;
-      group.bytes = new Uint8Array(group.count * this.#g.inodesize);
+      group.bytes = this.#memory(group.count);
       this.#output.read(inodeOffset(this.#g, group.first), group.bytes);
       this.#enter(group);
       return group;

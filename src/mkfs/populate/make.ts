@@ -73,6 +73,7 @@ export async function fill(
   reproducible: boolean,
 ): Promise<MakeResult> {
   let options: MkfsOptions = mkfsOptions;
+  if (reproducible || make.auto !== undefined || make.dedupe !== undefined) source.measure?.();
   if (reproducible && options.uuid === undefined)
     options = { ...options, uuid: treeUuid(source.tree, options) };
   const populateOptions: PopulateOptions = {

@@ -2,12 +2,15 @@
 import type { Source } from '../../image/source.js';
 
 const CAPACITY = 2 ** 20;
+/** Bytes after which those written are sent on their way to the disk: the sync at the end waits for the last only. */
+const BEHIND = 32 * 2 ** 20;
 
 export class Output {
   readonly #source: Source;
   readonly #buffer = new Uint8Array(CAPACITY);
   #start = 0;
   #used = 0;
+  #unsynced = 0;
 
   constructor(source: Source) {
     this.#source = source;
@@ -16,7 +19,7 @@ export class Output {
   write(offset: number, bytes: Uint8Array): void {
     if (offset !== this.#start + this.#used || this.#used + bytes.length > CAPACITY) this.flush();
     if (bytes.length >= CAPACITY / 2) {
-      this.#source.write(offset, bytes);
+      this.#emit(offset, bytes);
       return;
     }
     if (this.#used === 0) this.#start = offset;
@@ -53,7 +56,15 @@ export class Output {
 
   flush(): void {
     if (this.#used === 0) return;
-    this.#source.write(this.#start, this.#buffer.subarray(0, this.#used));
+    this.#emit(this.#start, this.#buffer.subarray(0, this.#used));
     this.#used = 0;
+  }
+
+  #emit(offset: number, bytes: Uint8Array): void {
+    this.#source.write(offset, bytes);
+    this.#unsynced += bytes.length;
+    if (this.#unsynced < BEHIND) return;
+    this.#unsynced = 0;
+    this.#source.startSync?.();
   }
 }

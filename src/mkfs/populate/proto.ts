@@ -1,12 +1,22 @@
 /**
  * A protofile as mkfs.xfs reads it (mkfs.xfs(8), proto.c): two first words that are skipped, two numbers that
  * are skipped, then the root directory's "d--755 0 0" and its entries up to "$". Words are parted by blanks;
- * a colon begins a comment. In names a slash stands for a blank where `-p ...,slashes_are_spaces=1` asks so.
+ * a colon begins a comment.
  */
-import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { S_IF } from '../../format/dinode.js';
+import { reason } from '../../image/source.js';
 import { excluder, type Rules } from './rules.js';
-import { type NodeFields, SourceTree, sourceError, type TreeSource } from './tree.js';
+import { type NodeFields, SIZE_UNKNOWN, SourceTree, sourceError, type TreeSource } from './tree.js';
 
 const TYPES: Record<string, number> = {
   '-': S_IF.REG,
@@ -19,6 +29,9 @@ const TYPES: Record<string, number> = {
   l: S_IF.LNK,
 };
 
+/** Most of a file that is read when it is opened: a file that is all in it tells its size so, without being asked. */
+const HEAD = 2 ** 18;
+
 export function openProto(path: string, rules: Rules): ProtoSource {
   return new ProtoSource(path, rules);
 }
@@ -26,12 +39,16 @@ export function openProto(path: string, rules: Rules): ProtoSource {
 export class ProtoSource implements TreeSource {
   readonly tree = new SourceTree();
   readonly warnings: string[] = [];
-  readonly #files: string[] = [];
+  /** Of each file: where its name is in the protofile, and the line. */
+  readonly #files: { readonly path: Uint8Array; readonly line: number }[] = [];
   readonly #now: number;
   readonly #path: string;
-  readonly #words: Generator<{ word: string; line: number }>;
+  readonly #words: Words;
+  readonly #modes = new Map<string, number>();
   readonly #excluded: ((path: string) => boolean) | undefined;
-  #line = 0;
+  readonly #head = new Uint8Array(HEAD);
+  /** Bytes of the open file that are in `#head`. */
+  #headSize = 0;
   #fd = -1;
   #size = 0;
 
@@ -40,61 +57,67 @@ export class ProtoSource implements TreeSource {
     this.#excluded = excluder(rules.exclude);
     // Times are not in a protofile: without a time to hold to, all is from now.
     this.#now = rules.clamp ?? (rules.dropAtime ? 0 : Math.floor(Date.now() / 1000));
-    this.#words = words(readFileSync(path, 'latin1'));
+    this.#words = new Words(readFileSync(path));
     this.#next();
-    if (!/^\d+$/.test(this.#next()) || !/^\d+$/.test(this.#next()))
+    if (!/^\d+$/.test(this.#text()) || !/^\d+$/.test(this.#text()))
       throw this.#bad('is neither a directory, a tar archive nor a protofile');
-    const root = this.#fields(this.#next());
+    const root = this.#fields();
     if ((root.mode & 0o170000) !== S_IF.DIR) throw this.#bad('the root is no directory');
     this.tree.add(-1, new Uint8Array(0), root);
     this.#entries(0, '', false);
+    this.#check();
+  }
+
+  /** What is missing is told before there is an image. To ask for no more than that takes half the time of stat. */
+  #check(): void {
+    const { tree } = this;
+    for (let i = 0; i < tree.count; i++) {
+      if (tree.size[i] !== SIZE_UNKNOWN) continue;
+      try {
+        accessSync(this.#files[tree.handle[i]].path as Buffer, constants.R_OK);
+      } catch (error) {
+        throw this.#unreadable(i, error);
+      }
+    }
   }
 
   /** Entries of directory `row` up to "$". `skip`: it was left out. */
   #entries(row: number, below: string, skip: boolean): void {
     for (;;) {
-      const name = this.#next(row === 0);
-      if (name === '' || name === '$') return;
-      const path = `${below}${name}`;
+      // The root's may end with the protofile.
+      const name = row === 0 && !skip ? this.#words.next() : this.#next();
+      if (name === undefined || (name.length === 1 && name[0] === 0x24)) return;
+      const path = this.#excluded === undefined ? '' : `${below}${latin1(name)}`;
       const leftOut = skip || this.#excluded?.(path) === true;
-      const fields = this.#fields(this.#next());
+      const fields = this.#fields();
       const type = fields.mode & 0o170000;
       // A directory inherits setgid from the one it is in, as everywhere.
       if (type === S_IF.DIR) fields.mode |= this.tree.mode[row] & 0o2000;
-      const target = type === S_IF.LNK || type === S_IF.REG ? this.#next() : '';
-      let size = 0;
-      if (type === S_IF.REG) size = leftOut ? 0 : this.#sizeOf(target);
+      const target = type === S_IF.LNK || type === S_IF.REG ? this.#next() : undefined;
+      if (type === S_IF.REG) fields.size = SIZE_UNKNOWN;
       if (type === S_IF.CHR || type === S_IF.BLK) {
-        fields.major = this.#number(this.#next());
-        fields.minor = this.#number(this.#next());
+        fields.major = this.#number();
+        fields.minor = this.#number();
       }
       let child = row;
       if (!leftOut) {
-        const bytes = Buffer.from(name, 'latin1');
-        if (this.tree.find(row, bytes) >= 0) throw this.#bad(`${path} comes twice`);
-        child = this.tree.add(row, bytes, { ...fields, size });
-        if (type === S_IF.LNK) this.tree.setTarget(child, Buffer.from(target, 'latin1'));
-        if (type === S_IF.REG) this.tree.handle[child] = this.#files.push(target) - 1;
+        if (this.tree.find(row, name) >= 0) throw this.#bad(`${latin1(name)} comes twice`);
+        child = this.tree.add(row, name, fields);
+        if (target !== undefined && type === S_IF.LNK) this.tree.setTarget(child, target);
+        if (target !== undefined && type === S_IF.REG)
+          this.tree.handle[child] = this.#files.push({ path: target, line: this.#words.line }) - 1;
       }
       if (type === S_IF.DIR) this.#entries(child, `${path}/`, leftOut);
     }
   }
 
-  /** "-u-644 0 0", the mode given: type, setuid, setgid, permissions; then the owners. */
-  #fields(mode: string): NodeFields {
-    const match = /^([-rdbcpl])([-u])([-g])([0-7]{3})$/.exec(mode);
-    if (match === null) throw this.#bad(`${JSON.stringify(mode)} is no mode such as d--755`);
-    const [, type, setuid, setgid, permissions] = match;
-    const uid = this.#number(this.#next());
-    const gid = this.#number(this.#next());
+  /** "-u-644 0 0": type, setuid, setgid, permissions; then the owners. */
+  #fields(): NodeFields {
+    const mode = this.#mode(this.#text());
     return {
-      mode:
-        TYPES[type] |
-        (setuid === 'u' ? 0o4000 : 0) |
-        (setgid === 'g' ? 0o2000 : 0) |
-        Number.parseInt(permissions, 8),
-      uid,
-      gid,
+      mode,
+      uid: this.#number(),
+      gid: this.#number(),
       size: 0,
       mtime: this.#now,
       mtimeNsec: 0,
@@ -105,43 +128,73 @@ export class ProtoSource implements TreeSource {
     };
   }
 
-  #sizeOf(path: string): number {
-    try {
-      return statSync(Buffer.from(path, 'latin1')).size;
-    } catch (error) {
-      throw this.#bad(`${path}: ${(error as Error).message}`);
-    }
+  #mode(word: string): number {
+    const known = this.#modes.get(word);
+    if (known !== undefined) return known;
+    const match = /^([-rdbcpl])([-u])([-g])([0-7]{3})$/.exec(word);
+    if (match === null) throw this.#bad(`${JSON.stringify(word)} is no mode such as d--755`);
+    const [, type, setuid, setgid, permissions] = match;
+    const mode =
+      TYPES[type] |
+      (setuid === 'u' ? 0o4000 : 0) |
+      (setgid === 'g' ? 0o2000 : 0) |
+      Number.parseInt(permissions, 8);
+    this.#modes.set(word, mode);
+    return mode;
   }
 
-  #number(word: string): number {
+  #number(): number {
+    const word = this.#text();
     const n = Number(word);
     if (!/^(\d+|0x[0-9a-f]+)$/i.test(word) || n >= 2 ** 32)
       throw this.#bad(`${word} is no number that can be`);
     return n;
   }
 
-  #next(orEnd = false): string {
-    const { value } = this.#words.next() as IteratorResult<{ word: string; line: number }>;
-    if (value === undefined) {
-      if (orEnd) return '';
-      throw this.#bad('ends too early');
-    }
-    this.#line = value.line;
-    return value.word;
+  #next(): Uint8Array {
+    const word = this.#words.next();
+    if (word === undefined) throw this.#bad('ends too early');
+    return word;
+  }
+
+  #text(): string {
+    return latin1(this.#next());
   }
 
   #bad(why: string): Error {
-    return sourceError(`${this.#path}: line ${this.#line}: ${why}`);
+    return sourceError(`${this.#path}: line ${this.#words.line}: ${why}`);
+  }
+
+  measure(): void {
+    const { tree } = this;
+    for (let i = 0; i < tree.count; i++) {
+      if (tree.size[i] !== SIZE_UNKNOWN) continue;
+      const { path } = this.#files[tree.handle[i]];
+      try {
+        tree.size[i] = statSync(path as Buffer).size;
+      } catch (error) {
+        throw this.#unreadable(i, error);
+      }
+    }
+  }
+
+  #unreadable(file: number, error: unknown): Error {
+    const { path, line } = this.#files[this.tree.handle[file]];
+    return sourceError(`${this.#path}: line ${line}: ${latin1(path)}: cannot be read: ${reason(error)}`);
   }
 
   open(file: number, _as: number): void {
-    const path = this.#files[this.tree.handle[file]];
+    const { tree } = this;
     try {
-      this.#fd = openSync(Buffer.from(path, 'latin1'), 'r');
+      this.#fd = openSync(this.#files[tree.handle[file]].path as Buffer, 'r');
+      this.#headSize = readSync(this.#fd, this.#head, 0, HEAD, 0);
+      if (tree.size[file] === SIZE_UNKNOWN)
+        tree.size[file] = this.#headSize < HEAD ? this.#headSize : fstatSync(this.#fd).size;
     } catch (error) {
-      throw sourceError(`${path}: cannot be read: ${(error as Error).message}`);
+      this.shut();
+      throw this.#unreadable(file, error);
     }
-    this.#size = this.tree.size[file];
+    this.#size = tree.size[file];
   }
 
   nextData(from: number): readonly [number, number] | undefined {
@@ -149,7 +202,8 @@ export class ProtoSource implements TreeSource {
   }
 
   read(offset: number, into: Uint8Array): number {
-    let done = 0;
+    let done = Math.max(0, Math.min(into.length, this.#headSize - offset));
+    into.set(this.#head.subarray(offset, offset + done));
     while (done < into.length) {
       const n = readSync(this.#fd, into, done, into.length - done, offset + done);
       if (n === 0) break;
@@ -168,13 +222,35 @@ export class ProtoSource implements TreeSource {
   }
 }
 
-function* words(text: string): Generator<{ word: string; line: number }> {
-  let line = 0;
-  for (const row of text.split('\n')) {
-    line++;
-    for (const word of row.split(/[ \t\r]+/)) {
-      if (word.startsWith(':')) break;
-      if (word !== '') yield { word, line };
+const latin1 = (b: Uint8Array): string => (b as Buffer).toString('latin1');
+
+/** The words of a protofile, as bytes. */
+class Words {
+  line = 1;
+  readonly #text: Buffer;
+  #at = 0;
+
+  constructor(text: Buffer) {
+    this.#text = text;
+  }
+
+  /** The next word; undefined at the end. */
+  next(): Uint8Array | undefined {
+    const b = this.#text;
+    for (; this.#at < b.length; this.#at++) {
+      const c = b[this.#at];
+      if (c === 0x0a) this.line++;
+      else if (c === 0x3a) {
+        // A comment, to the end of its line.
+        const end = b.indexOf(0x0a, this.#at);
+        this.#at = (end < 0 ? b.length : end) - 1;
+      } else if (!isBlank(c)) break;
     }
+    if (this.#at >= b.length) return undefined;
+    const from = this.#at;
+    while (this.#at < b.length && !isBlank(b[this.#at])) this.#at++;
+    return b.subarray(from, this.#at);
   }
 }
+
+const isBlank = (c: number): boolean => c === 0x20 || c === 0x09 || c === 0x0d || c === 0x0a;

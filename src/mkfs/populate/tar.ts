@@ -4,22 +4,8 @@
  * stream is kept in a temporary file. An archive is not to be trusted: nothing of it leaves the image's root,
  * and every length is held against what is there.
  */
-import {
-  closeSync,
-  fstatSync,
-  ftruncateSync,
-  mkdtempSync,
-  openSync,
-  readSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
 import { S_IF, S_IFMT } from '../../format/dinode.js';
 import {
-  GNU_SPARSE,
-  GNU_SPARSE_ENTRY,
-  GNU_SPARSE_MORE,
   isTarHeader,
   readPax,
   TAR_BLOCK,
@@ -29,15 +15,38 @@ import {
   tarText,
 } from '../../format/tar.js';
 import { showBytes } from '../../format/text.js';
+import { Archive } from './archive.js';
 import { excluder, type Rules } from './rules.js';
-import { IdNames, type PaxFields, takePax } from './tarpax.js';
+import { IdNames, mergePax, type PaxFields, takePax } from './tarpax.js';
+import { type SparseMap, sparseMap } from './tarsparse.js';
 import { type NodeFields, nextRun, SourceTree, SPARSE, sourceError, type TreeSource } from './tree.js';
 
 const AT = TAR_HEADER.at;
 /** Longest pax header or long name taken in: attributes of 64 KiB, several of them. */
 const MAX_EXTENDED = 16 * 2 ** 20;
-/** Most runs of a sparse file. */
-const MAX_RUNS = 2 ** 22;
+/** Longest path and target of a link: more than any system call takes. */
+const MAX_PATH = 2 ** 16;
+
+/** What extended headers say of the member behind them. */
+interface Ahead {
+  pax?: PaxFields;
+  longName?: Uint8Array;
+  longLink?: Uint8Array;
+}
+
+/** A member as its headers tell it. */
+interface Member {
+  /** Where its header stands, and the header itself. */
+  readonly at: number;
+  readonly header: Uint8Array;
+  readonly type: string;
+  readonly pax: PaxFields;
+  readonly name: Uint8Array;
+  readonly link: Uint8Array;
+  /** Where its data begins, and their bytes. */
+  readonly dataAt: number;
+  readonly bytes: number;
+}
 
 /**
  * Reads the members of an archive. A stream that cannot be read twice is spooled beside `image`.
@@ -54,90 +63,6 @@ export function openTar(fd: number, name: string, image: string, rules: Rules): 
     archive.close();
     throw error;
   }
-}
-
-/** The archive's bytes by position. */
-class Archive {
-  readonly name: string;
-  readonly size: number;
-  readonly #fd: number;
-  readonly #base: number;
-  readonly #window = Buffer.alloc(2 ** 16);
-  #windowAt = 0;
-  #windowSize = 0;
-
-  private constructor(fd: number, name: string, base: number, size: number) {
-    this.#fd = fd;
-    this.name = name;
-    this.#base = base;
-    this.size = size;
-  }
-
-  static open(fd: number, name: string, image: string): Archive {
-    const stat = fstatSync(fd);
-    if (stat.isFile()) return new Archive(fd, name, 0, stat.size);
-    const folder = mkdtempSync(join(dirname(image), '.xfsimg-'));
-    const path = join(folder, 'stream');
-    const spool = openSync(path, 'wx+');
-    // Without its name the file goes away with the last that has it open.
-    rmSync(folder, { recursive: true });
-    const piece = Buffer.alloc(2 ** 20);
-    let size = 0;
-    for (;;) {
-      const n = readPiece(fd, piece, name);
-      if (n === 0) break;
-      for (let done = 0; done < n; ) done += writeSync(spool, piece, done, n - done, size + done);
-      size += n;
-    }
-    ftruncateSync(spool, size);
-    closeSync(fd);
-    return new Archive(spool, name, 0, size);
-  }
-
-  /** Fills `into`; throws where the archive ends before. */
-  read(at: number, into: Uint8Array): void {
-    let done = 0;
-    if (into.length <= TAR_BLOCK * 2) {
-      if (at < this.#windowAt || at + into.length > this.#windowAt + this.#windowSize) {
-        this.#windowAt = at;
-        this.#windowSize = readSync(this.#fd, this.#window, 0, this.#window.length, this.#base + at);
-      }
-      if (at + into.length <= this.#windowAt + this.#windowSize) {
-        into.set(this.#window.subarray(at - this.#windowAt, at - this.#windowAt + into.length));
-        return;
-      }
-    }
-    while (done < into.length) {
-      const n = readSync(this.#fd, into, done, into.length - done, this.#base + at + done);
-      if (n === 0) throw sourceError(`${this.name}: truncated: it ends at byte ${at + done}`);
-      done += n;
-    }
-  }
-
-  close(): void {
-    closeSync(this.#fd);
-  }
-}
-
-function readPiece(fd: number, piece: Buffer, name: string): number {
-  for (;;) {
-    try {
-      return readSync(fd, piece, 0, piece.length, null);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'EOF') return 0;
-      // A terminal or pipe in non-blocking mode: wait a little and ask again.
-      if (code !== 'EAGAIN') throw sourceError(`${name}: cannot be read: ${(error as Error).message}`);
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
-    }
-  }
-}
-
-interface SparseMap {
-  /** Starts and ends of the runs of data, in turn. */
-  readonly runs: Float64Array;
-  /** Where the data of each run begins in the archive. */
-  readonly at: Float64Array;
 }
 
 export class TarSource implements TreeSource {
@@ -157,132 +82,115 @@ export class TarSource implements TreeSource {
 
   scan(rules: Rules): void {
     const excluded = excluder(rules.exclude);
-    const block = new Uint8Array(TAR_BLOCK);
+    const header = new Uint8Array(TAR_BLOCK);
     const global: PaxFields = { xattrs: new Map() };
-    let pax: PaxFields | undefined;
-    let longName: Uint8Array | undefined;
-    let longLink: Uint8Array | undefined;
+    let ahead: Ahead = {};
     this.tree.add(-1, new Uint8Array(0), impliedDirectory(0));
     this.#implied.add(0);
     const { size } = this.#archive;
-    let at = 0;
-    for (;;) {
+    for (let at = 0; ; ) {
       if (at + TAR_BLOCK > size) throw this.#bad(at, 'truncated: the mark of its end is missing');
-      this.#archive.read(at, block);
-      if (isZero(block)) break;
-      if (!isTarHeader(block))
+      this.#archive.read(at, header);
+      if (isZero(header)) break;
+      if (!isTarHeader(header))
         throw this.#bad(at, at === 0 ? 'not a tar archive' : 'not a member (checksum)');
-      const type = String.fromCharCode(block[AT.typeflag] || 0x30);
-      const header = at;
-      at += TAR_BLOCK;
-      let bytes = this.#number(block, 'size', 12, header);
-      const isExtended =
-        type === TAR_TYPE.PAX ||
-        type === TAR_TYPE.PAX_GLOBAL ||
-        type === TAR_TYPE.GNU_LONGNAME ||
-        type === TAR_TYPE.GNU_LONGLINK;
-      if (!isExtended) bytes = pax?.size ?? global.size ?? bytes;
+      const type = String.fromCharCode(header[AT.typeflag] || 0x30);
+      const isExtended = EXTENDED.includes(type);
+      const pax = ahead.pax === undefined ? global : mergePax(global, ahead.pax);
+      let bytes = this.#number(header, 'size', 12, at);
+      if (!isExtended) bytes = pax.size ?? bytes;
       // Directories and links may carry a size without having data.
-      if ('123456'.includes(type) && !(type === TAR_TYPE.LINK && pax?.size !== undefined)) bytes = 0;
-      if (at + bytes > size)
-        throw this.#bad(header, `truncated: a member of ${bytes} bytes, but only ${size - at} are left`);
-      const next = at + Math.ceil(bytes / TAR_BLOCK) * TAR_BLOCK;
+      if ('123456'.includes(type) && !(type === TAR_TYPE.LINK && ahead.pax?.size !== undefined)) bytes = 0;
+      const dataAt = at + TAR_BLOCK;
+      if (dataAt + bytes > size)
+        throw this.#bad(at, `truncated: a member of ${bytes} bytes, but only ${size - dataAt} are left`);
+      const next = dataAt + Math.ceil(bytes / TAR_BLOCK) * TAR_BLOCK;
       if (isExtended) {
-        if (bytes > MAX_EXTENDED) throw this.#bad(header, `a header of ${bytes} bytes`);
-        const data = new Uint8Array(bytes);
-        this.#archive.read(at, data);
-        if (type === TAR_TYPE.GNU_LONGNAME) longName = tarText(data, 0, bytes);
-        else if (type === TAR_TYPE.GNU_LONGLINK) longLink = tarText(data, 0, bytes);
-        else {
-          const into = type === TAR_TYPE.PAX ? { xattrs: new Map<string, Uint8Array>() } : global;
-          if (!readPax(data, (key, value) => takePax(into, key, value)))
-            throw this.#bad(header, 'a pax header that is not well formed');
-          if (type === TAR_TYPE.PAX) pax = into;
-        }
+        this.#extended(type, at, bytes, ahead, global);
         at = next;
         continue;
       }
-      const fields: PaxFields = {
-        ...global,
-        ...pax,
-        xattrs: new Map([...global.xattrs, ...(pax?.xattrs ?? [])]),
-      };
-      const moved = this.#member(block, header, at, bytes, type, fields, longName, longLink, excluded);
-      at = Math.max(next, moved);
-      pax = undefined;
-      longName = undefined;
-      longLink = undefined;
+      const name = pax.path ?? ahead.longName ?? ustarName(header);
+      const link = pax.linkpath ?? ahead.longLink ?? tarText(header, AT.linkname, 100);
+      const end = this.#member({ at, header, type, pax, name, link, dataAt, bytes }, excluded);
+      at = Math.max(next, end);
+      ahead = {};
+    }
+  }
+
+  /** Takes in a header that tells of the member behind it, or of all. */
+  #extended(type: string, at: number, bytes: number, ahead: Ahead, global: PaxFields): void {
+    if (bytes > MAX_EXTENDED) throw this.#bad(at, `a header of ${bytes} bytes`);
+    const data = new Uint8Array(bytes);
+    this.#archive.read(at + TAR_BLOCK, data);
+    if (type === TAR_TYPE.GNU_LONGNAME) ahead.longName = tarText(data, 0, bytes);
+    else if (type === TAR_TYPE.GNU_LONGLINK) ahead.longLink = tarText(data, 0, bytes);
+    else {
+      const into = type === TAR_TYPE.PAX ? { xattrs: new Map<string, Uint8Array>() } : global;
+      if (!readPax(data, (key, value) => takePax(into, key, value)))
+        throw this.#bad(at, 'a pax header that is not well formed');
+      if (type === TAR_TYPE.PAX) ahead.pax = into;
     }
   }
 
   /** Takes one member in. Returns where the next one begins, if that is further than its size says. */
-  #member(
-    block: Uint8Array,
-    header: number,
-    dataAt: number,
-    bytes: number,
-    type: string,
-    pax: PaxFields,
-    longName: Uint8Array | undefined,
-    longLink: Uint8Array | undefined,
-    excluded: ((path: string) => boolean) | undefined,
-  ): number {
+  #member(m: Member, excluded: ((path: string) => boolean) | undefined): number {
+    const { at, header, type, pax, name } = m;
     if (type === TAR_TYPE.GNU_VOLUME) return 0;
-    if (type === TAR_TYPE.GNU_MULTIVOLUME) throw this.#bad(header, 'a part of an archive of several volumes');
-    const name = pax.path ?? longName ?? ustarName(block);
+    if (type === TAR_TYPE.GNU_MULTIVOLUME) throw this.#bad(at, 'a part of an archive of several volumes');
+    const longest = Math.max(name.length, m.link.length);
+    if (longest > MAX_PATH) throw this.#bad(at, `a path of ${longest} bytes; at most ${MAX_PATH} are taken`);
     const path = parts(name);
-    if (path === undefined)
-      throw this.#bad(header, `${showBytes(name)}: a path with ".." leaves the archive`);
-    let moved = 0;
-    const sparse = this.#sparseMap(block, type, pax, dataAt, bytes, header);
-    if (sparse !== undefined) moved = sparse.end;
-    if (excluded !== undefined && isExcluded(path, excluded)) return moved;
-    this.#ids.note('user', tarText(block, AT.uname, 32), pax.uid ?? tarNumber(block, AT.uid, 8));
-    this.#ids.note('group', tarText(block, AT.gname, 32), pax.gid ?? tarNumber(block, AT.gid, 8));
-    const slash = name.length > 0 && name[name.length - 1] === 0x2f;
-    const mode = this.#mode(block, type, slash, header);
-    const fields: NodeFields = {
+    if (path === undefined) throw this.#bad(at, `${showBytes(name)}: a path with ".." leaves the archive`);
+    const sparse = sparseMap(this.#archive, m, (why) => this.#bad(at, why));
+    const end = sparse?.end ?? 0;
+    if (excluded !== undefined && isExcluded(path, excluded)) return end;
+    const uid = pax.uid ?? this.#number(header, 'uid', 8, at);
+    const gid = pax.gid ?? this.#number(header, 'gid', 8, at);
+    for (const id of [uid, gid])
+      if (id >= 2 ** 32) throw this.#bad(at, `${showBytes(name)}: owner ${id} is out of range`);
+    this.#ids.note('user', tarText(header, AT.uname, 32), uid);
+    this.#ids.note('group', tarText(header, AT.gname, 32), gid);
+    const mode = this.#mode(m);
+    const mtime = pax.mtime?.sec ?? this.#number(header, 'mtime', 12, at, true);
+    const mtimeNsec = pax.mtime?.nsec ?? 0;
+    const isDevice = type === TAR_TYPE.CHR || type === TAR_TYPE.BLK;
+    const hasData = (mode & S_IFMT) === S_IF.REG && type !== TAR_TYPE.LINK;
+    const target = type === TAR_TYPE.LINK ? this.#linkTarget(m) : -1;
+    const row = this.#place(path, m, {
       mode,
-      uid: pax.uid ?? this.#number(block, 'uid', 8, header),
-      gid: pax.gid ?? this.#number(block, 'gid', 8, header),
-      size: (mode & S_IFMT) === S_IF.REG && type !== TAR_TYPE.LINK ? (sparse?.realsize ?? bytes) : 0,
-      mtime: pax.mtime?.sec ?? this.#number(block, 'mtime', 12, header, true),
-      mtimeNsec: pax.mtime?.nsec ?? 0,
-      atime: 0,
-      atimeNsec: 0,
-      major: 0,
-      minor: 0,
-    };
-    fields.atime = pax.atime?.sec ?? fields.mtime;
-    fields.atimeNsec = pax.atime?.nsec ?? (pax.atime === undefined ? fields.mtimeNsec : 0);
-    for (const id of [fields.uid, fields.gid])
-      if (id < 0 || id >= 2 ** 32) throw this.#bad(header, `${showBytes(name)}: owner ${id} is out of range`);
-    if (type === TAR_TYPE.CHR || type === TAR_TYPE.BLK) {
-      fields.major = this.#number(block, 'devmajor', 8, header);
-      fields.minor = this.#number(block, 'devminor', 8, header);
-    }
-    const link = pax.linkpath ?? longLink ?? tarText(block, AT.linkname, 100);
-    const target = type === TAR_TYPE.LINK ? this.#linkTarget(link, name, header) : -1;
-    const row = this.#place(path, name, fields, header);
+      uid,
+      gid,
+      size: hasData ? (sparse?.size ?? m.bytes) : 0,
+      mtime,
+      mtimeNsec,
+      atime: pax.atime?.sec ?? mtime,
+      atimeNsec: pax.atime?.nsec ?? mtimeNsec,
+      major: isDevice ? this.#number(header, 'devmajor', 8, at) : 0,
+      minor: isDevice ? this.#number(header, 'devminor', 8, at) : 0,
+    });
     if (target >= 0) {
-      if (target === row) return moved;
-      this.tree.link[row] = target;
-      this.#linked.add(target);
-      return moved;
+      if (target !== row) {
+        this.tree.link[row] = target;
+        this.#linked.add(target);
+      }
+      return end;
     }
-    if (type === TAR_TYPE.SYMLINK) this.tree.setTarget(row, link);
-    this.tree.handle[row] = dataAt;
-    if (sparse !== undefined) {
-      this.#maps.set(row, sparse.map);
+    if (type === TAR_TYPE.SYMLINK) this.tree.setTarget(row, m.link);
+    this.tree.handle[row] = m.dataAt;
+    if (sparse !== undefined && hasData) {
+      this.#maps.set(row, sparse);
       this.tree.sparse[row] = SPARSE.MAPPED;
     }
-    const xattrs = this.#ids.xattrs(pax, (why) => this.#bad(header, `${showBytes(name)}: ${why}`));
-    if (xattrs.length > 0) this.tree.xattrs.set(row, xattrs);
-    return moved;
+    if (pax.xattrs.size > 0) {
+      const xattrs = this.#ids.xattrs(pax, (why) => this.#bad(at, `${showBytes(name)}: ${why}`));
+      this.tree.xattrs.set(row, xattrs);
+    }
+    return end;
   }
 
-  #mode(block: Uint8Array, type: string, slash: boolean, header: number): number {
-    const permissions = this.#number(block, 'mode', 8, header) & 0o7777;
+  #mode({ header, type, name, at }: Member): number {
+    const permissions = this.#number(header, 'mode', 8, at) & 0o7777;
     switch (type) {
       case TAR_TYPE.SYMLINK:
         return S_IF.LNK | 0o777;
@@ -297,13 +205,13 @@ export class TarSource implements TreeSource {
         return S_IF.DIR | permissions;
       case TAR_TYPE.FILE:
         // Before ustar a directory was a file with a slash behind its name.
-        return (slash ? S_IF.DIR : S_IF.REG) | permissions;
+        return (name.at(-1) === SLASH ? S_IF.DIR : S_IF.REG) | permissions;
       case TAR_TYPE.LINK:
       case TAR_TYPE.CONTIGUOUS:
       case TAR_TYPE.GNU_SPARSE:
         return S_IF.REG | permissions;
     }
-    throw this.#bad(header, `a member of unknown type ${JSON.stringify(type)}`);
+    throw this.#bad(at, `a member of unknown type ${JSON.stringify(type)}`);
   }
 
   #number(b: Uint8Array, field: keyof typeof AT, length: number, header: number, signed = false): number {
@@ -313,7 +221,7 @@ export class TarSource implements TreeSource {
     return value;
   }
 
-  #linkTarget(link: Uint8Array, name: Uint8Array, header: number): number {
+  #linkTarget({ link, name, at }: Member): number {
     const path = parts(link);
     let row = path === undefined ? -1 : 0;
     for (const part of path ?? []) {
@@ -322,34 +230,22 @@ export class TarSource implements TreeSource {
     }
     if (row <= 0 || this.tree.isDir(row))
       throw this.#bad(
-        header,
+        at,
         `${showBytes(name)}: a hard link to ${showBytes(link)}, which is no file before it`,
       );
     return this.tree.file(row);
   }
 
-  /** The row of a path, made or overwritten; directories above it that were left out are made. */
-  #place(path: readonly Uint8Array[], name: Uint8Array, fields: NodeFields, header: number): number {
+  /** The row of a path, made or overwritten. */
+  #place(path: readonly Uint8Array[], { name, at }: Member, fields: NodeFields): number {
     const { tree } = this;
-    let parent = 0;
-    for (const part of path.slice(0, -1)) {
-      let row = tree.find(parent, part);
-      if (row < 0) {
-        row = tree.add(parent, part, impliedDirectory(fields.mtime));
-        this.#implied.add(row);
-      } else if (!tree.isDir(tree.file(row)))
-        throw this.#bad(
-          header,
-          `${showBytes(name)}: its path goes through ${tree.showPath(row)}, no directory`,
-        );
-      parent = row;
-    }
     const last = path.at(-1);
+    const parent = this.#parent(path, name, at, fields.mtime);
     const old = last === undefined ? 0 : tree.find(parent, last);
     if (old < 0) return tree.add(parent, last as Uint8Array, fields);
     const wasDir = tree.isDir(tree.file(old));
     if (wasDir !== ((fields.mode & S_IFMT) === S_IF.DIR))
-      throw this.#bad(header, `${showBytes(name)}: is there already, as ${wasDir ? 'a' : 'no'} directory`);
+      throw this.#bad(at, `${showBytes(name)}: is there already, as ${wasDir ? 'a' : 'no'} directory`);
     // The later member counts, except for a file's other names: they keep what they had.
     if (this.#linked.has(old)) this.#handOver(old);
     tree.link[old] = -1;
@@ -359,6 +255,22 @@ export class TarSource implements TreeSource {
     this.#implied.delete(old);
     tree.set(old, fields);
     return old;
+  }
+
+  /** The directory a path is in; directories above it that were left out are made. */
+  #parent(path: readonly Uint8Array[], name: Uint8Array, at: number, mtime: number): number {
+    const { tree } = this;
+    let parent = 0;
+    for (let i = 0; i < path.length - 1; i++) {
+      let row = tree.find(parent, path[i]);
+      if (row < 0) {
+        row = tree.add(parent, path[i], impliedDirectory(mtime));
+        this.#implied.add(row);
+      } else if (!tree.isDir(tree.file(row)))
+        throw this.#bad(at, `${showBytes(name)}: its path goes through ${tree.showPath(row)}, no directory`);
+      parent = row;
+    }
+    return parent;
   }
 
   /** Makes the first link to `row` the file itself. */
@@ -376,91 +288,6 @@ export class TarSource implements TreeSource {
       } else tree.link[i] = heir;
     }
     this.#linked.delete(row);
-  }
-
-  #sparseMap(
-    block: Uint8Array,
-    type: string,
-    pax: PaxFields,
-    dataAt: number,
-    bytes: number,
-    header: number,
-  ): { map: SparseMap; realsize: number; end: number } | undefined {
-    let pairs: number[] | undefined;
-    let realsize = pax.sparseSize;
-    let at = dataAt;
-    let end = 0;
-    if (type === TAR_TYPE.GNU_SPARSE) {
-      pairs = [];
-      realsize = tarNumber(block, GNU_SPARSE.realsize, 12);
-      const more = new Uint8Array(TAR_BLOCK);
-      const take = (b: Uint8Array, from: number, count: number): void => {
-        for (let i = 0; i < count; i++) {
-          const entry = from + i * GNU_SPARSE_ENTRY;
-          if (b[entry] === 0) return;
-          pairs?.push(tarNumber(b, entry, 12), tarNumber(b, entry + 12, 12));
-        }
-      };
-      take(block, GNU_SPARSE.map, GNU_SPARSE.entries);
-      let going = block[GNU_SPARSE.isextended] !== 0;
-      while (going) {
-        this.#archive.read(at, more);
-        at += TAR_BLOCK;
-        take(more, 0, GNU_SPARSE_MORE.entries);
-        going = more[GNU_SPARSE_MORE.isextended] !== 0;
-        if (pairs.length > MAX_RUNS * 2) throw this.#bad(header, 'too many runs in a sparse file');
-      }
-      end = at + Math.ceil(bytes / TAR_BLOCK) * TAR_BLOCK;
-      if (end > this.#archive.size) throw this.#bad(header, 'truncated: a sparse file');
-    } else if (pax.sparseMajor === 1) {
-      const text = this.#sparseText(dataAt, bytes, header);
-      pairs = text.pairs;
-      at += text.bytes;
-    } else if (pax.sparsePairs !== undefined && realsize !== undefined) pairs = pax.sparsePairs;
-    if (pairs === undefined) return undefined;
-    if (realsize === undefined || !Number.isSafeInteger(realsize) || realsize < 0)
-      throw this.#bad(header, 'a sparse file without its size');
-    const left = dataAt + bytes - at + (type === TAR_TYPE.GNU_SPARSE ? at - dataAt : 0);
-    const runs: number[] = [];
-    const places: number[] = [];
-    let used = 0;
-    let last = 0;
-    for (let i = 0; i + 1 < pairs.length; i += 2) {
-      const [from, length] = [pairs[i], pairs[i + 1]];
-      if (!(from >= last) || !(length >= 0) || !(from + length <= realsize) || used + length > left)
-        throw this.#bad(header, 'a sparse file whose map does not fit its size');
-      last = from + length;
-      if (length > 0) {
-        runs.push(from, last);
-        places.push(at + used);
-      }
-      used += length;
-    }
-    return { map: { runs: Float64Array.from(runs), at: Float64Array.from(places) }, realsize, end };
-  }
-
-  /** The map of format 1.0, in front of the data: lines with a count, then offset and length of each run. */
-  #sparseText(dataAt: number, bytes: number, header: number): { pairs: number[]; bytes: number } {
-    const block = new Uint8Array(TAR_BLOCK);
-    const numbers: number[] = [];
-    let wanted = 1;
-    let value = -1;
-    for (let at = 0; at < bytes; at += TAR_BLOCK) {
-      this.#archive.read(dataAt + at, block);
-      for (const c of block) {
-        if (c >= 0x30 && c <= 0x39) value = Math.max(value, 0) * 10 + (c - 0x30);
-        else if (c === 0x0a && value >= 0 && Number.isSafeInteger(value)) {
-          if (numbers.length === 0) {
-            if (value > MAX_RUNS) break;
-            wanted = 1 + value * 2;
-          }
-          numbers.push(value);
-          value = -1;
-          if (numbers.length === wanted) return { pairs: numbers.slice(1), bytes: at + TAR_BLOCK };
-        } else throw this.#bad(header, 'a sparse file whose map is not one');
-      }
-    }
-    throw this.#bad(header, 'a sparse file whose map is not one');
   }
 
   #bad(at: number, why: string): Error {
@@ -503,6 +330,16 @@ export class TarSource implements TreeSource {
   }
 }
 
+const SLASH = 0x2f;
+
+/** Headers that tell of others. */
+const EXTENDED: readonly string[] = [
+  TAR_TYPE.PAX,
+  TAR_TYPE.PAX_GLOBAL,
+  TAR_TYPE.GNU_LONGNAME,
+  TAR_TYPE.GNU_LONGLINK,
+];
+
 const impliedDirectory = (mtime: number): NodeFields => ({
   mode: S_IF.DIR | 0o755,
   uid: 0,
@@ -530,7 +367,7 @@ function ustarName(block: Uint8Array): Uint8Array {
 function parts(path: Uint8Array): Uint8Array[] | undefined {
   const out: Uint8Array[] = [];
   for (let from = 0; from <= path.length; ) {
-    let to = path.indexOf(0x2f, from);
+    let to = path.indexOf(SLASH, from);
     if (to < 0) to = path.length;
     const part = path.subarray(from, to);
     if (part.length === 2 && part[0] === 0x2e && part[1] === 0x2e) return undefined;

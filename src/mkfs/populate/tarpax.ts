@@ -25,6 +25,12 @@ export interface PaxFields {
   readonly xattrs: Map<string, Uint8Array>;
 }
 
+/** What holds for one member: its own fields before those for all. */
+export function mergePax(all: PaxFields, own: PaxFields): PaxFields {
+  const xattrs = all.xattrs.size === 0 ? own.xattrs : new Map([...all.xattrs, ...own.xattrs]);
+  return { ...all, ...own, xattrs };
+}
+
 const latin1 = (b: Uint8Array): string => Buffer.from(b).toString('latin1');
 
 /** A decimal number that a field can hold; undefined for anything else, as if the key were not there. */
@@ -110,13 +116,20 @@ export function takePax(into: PaxFields, key: string, value: Uint8Array): void {
   }
 }
 
+const NONE: Uint8Array = new Uint8Array(0);
+
 /** Names of users and groups, as the archive's own members pair them with numbers; else as this machine does. */
 export class IdNames {
   readonly #known = { user: new Map<string, number>(), group: new Map<string, number>() };
+  /** The pair noted last: one owner has most of an archive. */
+  readonly #last = { user: { name: NONE, id: -1 }, group: { name: NONE, id: -1 } };
   #machine: { user: Map<string, number>; group: Map<string, number> } | undefined;
 
   note(kind: 'user' | 'group', name: Uint8Array, id: number): void {
-    if (name.length > 0 && Number.isSafeInteger(id)) this.#known[kind].set(latin1(name), id);
+    const last = this.#last[kind];
+    if (name.length === 0 || (last.id === id && Buffer.compare(last.name, name) === 0)) return;
+    this.#last[kind] = { name: name.slice(), id };
+    this.#known[kind].set(latin1(name), id);
   }
 
   #idOf(kind: 'user' | 'group', name: string): number | undefined {

@@ -44,6 +44,9 @@ export const SPARSE = {
   MAPPED: 2,
 } as const;
 
+/** In the column of sizes: told when the file is opened, or by `measure`. */
+export const SIZE_UNKNOWN = -1;
+
 /** The run at or behind byte `from` in a list of starts and ends. */
 export function nextRun(runs: Float64Array, from: number): readonly [number, number] | undefined {
   let low = 0;
@@ -301,6 +304,8 @@ export interface TreeSource {
   readonly tree: SourceTree;
   /** Things to say on stderr. */
   readonly warnings: readonly string[];
+  /** Learns the sizes that are unknown. Throws MkfsError. */
+  measure?(): void;
   /**
    * Makes ready to read the contents of row `file`, which has the name of row `as` (a link to it, or itself).
    * Throws MkfsError.
