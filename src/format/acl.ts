@@ -3,7 +3,9 @@
  * (posix_acl_xattr.h, little-endian), XFS keeps them as "trusted" SGI_ACL_FILE (or _DEFAULT) in another
  * (struct xfs_acl, big-endian).
  */
+import { ATTR_FLAG } from './attr.js';
 import { viewOf } from './structure.js';
+import { bytesToText } from './text.js';
 
 /** Names, without the namespace. */
 export const SGI_ACL_FILE = 'SGI_ACL_FILE';
@@ -12,6 +14,7 @@ export const POSIX_ACL_ACCESS = 'posix_acl_access';
 export const POSIX_ACL_DEFAULT = 'posix_acl_default';
 
 export const ACL_TAG = { USER_OBJ: 1, USER: 2, GROUP_OBJ: 4, GROUP: 8, MASK: 16, OTHER: 32 } as const;
+const TAGS: ReadonlySet<number> = new Set(Object.values(ACL_TAG));
 const UNDEFINED_ID = 0xffff_ffff;
 const XATTR_VERSION = 2;
 const XATTR_HEADER = 4;
@@ -70,6 +73,32 @@ export function aclFromDisk(value: Uint8Array): AclEntry[] | undefined {
     out.push({ tag, perm: v.getUint16(at + 8), id: hasId(tag) ? v.getUint32(at + 4) : undefined });
   }
   return out;
+}
+
+/** Whether an attribute of these flags and this name holds an ACL. */
+export function isAclName(flags: number, name: Uint8Array): boolean {
+  if ((flags & ATTR_FLAG.ROOT) === 0 || name[0] !== 0x53) return false;
+  const text = bytesToText(name);
+  return text === SGI_ACL_FILE || text === SGI_ACL_DEFAULT;
+}
+
+/** Whether a value can be an ACL on disk. */
+export function isAclValue(value: Uint8Array): boolean {
+  const entries = aclFromDisk(value);
+  return entries !== undefined && isAcl(entries);
+}
+
+/** Whether entries are an ACL: one each of owner, group and others, a mask where users or groups are named. */
+export function isAcl(entries: readonly AclEntry[]): boolean {
+  const seen = new Set<string>();
+  for (const { tag, perm, id } of entries) {
+    const key = `${tag} ${id ?? ''}`;
+    if (perm > 7 || !TAGS.has(tag) || seen.has(key)) return false;
+    seen.add(key);
+  }
+  const { USER_OBJ, GROUP_OBJ, OTHER, MASK } = ACL_TAG;
+  const named = entries.some((e) => hasId(e.tag));
+  return [USER_OBJ, GROUP_OBJ, OTHER, ...(named ? [MASK] : [])].every((tag) => seen.has(`${tag} `));
 }
 
 export function aclToDisk(entries: readonly AclEntry[]): Uint8Array {

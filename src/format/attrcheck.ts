@@ -124,7 +124,8 @@ export interface AttrLeafExpectations {
 
 /**
  * Checks an attribute leaf: header, freemap, order, and that names neither overlap nor leave the block.
- * `firstused` may lie before the first name (Linux leaves it there when a leaf is split), never behind it.
+ * `firstused` lies before the first name only where `holes` says so (Linux leaves it there when a leaf is split),
+ * never behind it.
  */
 export function verifyAttrLeaf(
   g: Geometry,
@@ -154,6 +155,7 @@ export function verifyAttrLeaf(
   taken.fill(1, 0, entriesEnd >>> 2);
   let last = 0;
   let used = 0;
+  let lowest = size;
   let complete = true;
   for (let i = 0; i < count; i++) {
     const entry = ATTR3_LEAF_HDR.size + i * ATTR_LEAF_ENTRY.size;
@@ -172,6 +174,7 @@ export function verifyAttrLeaf(
       continue;
     }
     used += length;
+    lowest = Math.min(lowest, nameidx);
     for (let k = nameidx >>> 2; k < (nameidx + length) >>> 2; k++) {
       if (taken[k] === 1) {
         bad(`entries[${i}].nameidx`, nameidx, `bytes of its own; byte ${k * 4} belongs to another`);
@@ -183,6 +186,8 @@ export function verifyAttrLeaf(
   if (complete) {
     if (v.getUint16(at.usedbytes) !== (used & 0xffff))
       bad('hdr.usedbytes', v.getUint16(at.usedbytes), `${used}, what names and values take`);
+    if (v.getUint8(at.holes) === 0 && firstused !== lowest)
+      bad('hdr.firstused', firstused, `${lowest}, where the names begin: holes says there are none`);
   }
   if (v.getUint8(at.holes) > 1) bad('hdr.holes', v.getUint8(at.holes), '0 or 1');
   for (let i = 0; i < ATTR_LEAF_MAPSIZE; i++) verifyFreemap(v, i, size, complete, bad);

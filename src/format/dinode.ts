@@ -157,13 +157,15 @@ export interface Timespec {
   readonly nsec: number;
 }
 
+export const NSEC_PER_SEC = 1_000_000_000;
+
 /** A timestamp at `at`: nanoseconds since 1901 with bigtime, else two signed 32-bit halves. */
 export function readTimestamp(v: DataView, at: number, bigtime: boolean): Timespec {
   if (!bigtime) return { sec: v.getInt32(at), nsec: v.getUint32(at + 4) };
   // 64-bit nanoseconds divided by 10^9 without BigInt: the remainder of the high half carries down.
   const hi = v.getUint32(at);
   const lo = v.getUint32(at + 4);
-  const billion = 1_000_000_000;
+  const billion = NSEC_PER_SEC;
   const hiSec = Math.floor(hi / billion);
   // (hi % 10^9) * 2^32 passes 2^53, so divide in two 16-bit steps.
   let rest = hi % billion;
@@ -188,7 +190,7 @@ export function writeTimestamp(v: DataView, at: number, t: Timespec, bigtime: bo
     return;
   }
   // sec * 10^9 passes 2^53: in two steps of 16 bits.
-  const billion = 1_000_000_000;
+  const billion = NSEC_PER_SEC;
   const upper = Math.floor(sec / 65536) * billion;
   const lower = (upper % 65536) * 65536 + (sec % 65536) * billion + nsec;
   v.setUint32(at, Math.floor(upper / 65536) + Math.floor(lower / 2 ** 32));

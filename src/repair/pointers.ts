@@ -31,6 +31,9 @@ const QUOTAS = [
   ['pquotino', 0x0008 | 0x0200 | 0x0400],
 ] as const;
 
+/** The realtime device's bitmap and summary inodes: they follow the root. */
+export const rtInodes = ({ rootino }: Geometry): number[] => [rootino + 1, rootino + 2];
+
 /** Where the fields of this filesystem's superblocks end: nothing but zeros follows. */
 export const endOfFields = (g: Geometry): number =>
   g.features.metadir ? SUPERBLOCK.size : g.features.metaUuid ? AT.meta_uuid + 16 : AT.meta_uuid;

@@ -23,6 +23,7 @@ import {
   dinodeSize,
   FORK_FORMAT,
   MAX_EXTENTS,
+  NSEC_PER_SEC,
   readTimestamp,
   S_IF,
   S_IFMT,
@@ -220,6 +221,8 @@ export function verifyInode(g: Geometry, inode: Inode, allocated: boolean, repor
   if ((inode.isDir || inode.type === S_IF.LNK) && inode.size === 0 && inode.nlink > 0)
     bad('size', 0, 'above 0 for a directory or symlink');
   if (inode.type === S_IF.LNK && inode.size > 1024) bad('size', inode.size, 'at most 1024 for a symlink');
+  if (inode.format === FORK_FORMAT.DEV && inode.size !== 0)
+    bad('size', inode.size, '0: mode says a device, fifo or socket');
   if (inode.nblocks > g.dblocks) bad('nblocks', inode.nblocks, `at most ${g.dblocks}`);
   const forkoff = v.getUint8(base + AT.forkoff);
   if (forkoff * 8 >= g.inodesize - DINODE_SIZE)
@@ -243,6 +246,8 @@ export function verifyInode(g: Geometry, inode: Inode, allocated: boolean, repor
     );
   if (inode.isReflink && !inode.isRegular)
     bad('flags2', hex(inode.flags2), 'the reflink flag only where mode says a regular file');
+  if ((inode.flags2 & DIFLAG2.DAX) !== 0 && !inode.isRegular && !inode.isDir)
+    bad('flags2', hex(inode.flags2), 'the dax flag only where mode says a file or directory');
   if (inode.flags & 0x8000) bad('flags', hex(inode.flags), 'bit 15 clear');
   if (inode.flags & DIFLAG.REALTIME)
     bad('flags', hex(inode.flags), 'no realtime flag without a realtime device');
@@ -252,6 +257,7 @@ export function verifyInode(g: Geometry, inode: Inode, allocated: boolean, repor
     bad('nrext64_pad', v.getUint16(base + DINODE64.at.nrext64_pad), '0');
   verifyHints(g, inode, bad);
   verifyLinks(g, inode, bad);
+  verifyTimes(inode, bad);
   return ok;
 }
 
@@ -259,6 +265,8 @@ export function verifyInode(g: Geometry, inode: Inode, allocated: boolean, repor
 const DIR_FLAGS = DIFLAG.RTINHERIT | DIFLAG.PROJINHERIT | DIFLAG.NOSYMLINKS | DIFLAG.EXTSZINHERIT;
 
 type Bad = (field: string, value: number | string, expected: string) => void;
+
+const TIMES = ['atime', 'mtime', 'ctime', 'crtime'] as const;
 
 /** Longest extent size hint (XFS_MAX_BMBT_EXTLEN). */
 const MAX_HINT = 2 ** 21 - 1;
@@ -277,6 +285,15 @@ function verifyHints(g: Geometry, inode: Inode, bad: Bad): void {
     bad('flags2', hex(inode.flags2), 'the cowextsize flag only where mode says a file or directory');
   if (cow ? cowextsize === 0 || cowextsize > limit : cowextsize !== 0)
     bad('cowextsize', cowextsize, cow ? `1 to ${limit} by flags2` : '0 without its flag in flags2');
+}
+
+/** Without the bigtime flag a time is two numbers, the second of nanoseconds. */
+function verifyTimes({ view: v, base, flags2 }: Inode, bad: Bad): void {
+  if (flags2 & DIFLAG2.BIGTIME) return;
+  for (const time of TIMES) {
+    const nsec = v.getUint32(base + AT[time] + 4);
+    if (nsec >= NSEC_PER_SEC) bad(`${time}.nsec`, nsec, `below ${NSEC_PER_SEC} without the bigtime flag`);
+  }
 }
 
 /** An inode with names is on no unlinked list; one without may name the next on its list. */

@@ -1,8 +1,10 @@
 /** What stands inside directories, attribute forks and symbolic links. */
+import { isAclName, isAclValue } from '../../format/acl.js';
 import { ATTR_FLAG } from '../../format/attr.js';
 import { daHash } from '../../format/da.js';
 import { FORK_FORMAT } from '../../format/dinode.js';
 import { CorruptionError } from '../../format/fault.js';
+import { bytesToText } from '../../format/text.js';
 import { attrValue, walkAttrs } from '../../volume/attr.js';
 import { walkDir } from '../../volume/dir.js';
 import { checkDirIndex, NameTable } from '../../volume/dirindex.js';
@@ -45,20 +47,22 @@ export class Contents {
 
   attributes(inode: Inode): void {
     const { report } = this.#log;
+    const structure = inode.aformat === FORK_FORMAT.LOCAL ? 'short form attr' : 'attr leaf';
+    const bad = (field: string, value: string | number, expected: string): void =>
+      report({ structure, ino: inode.ino, field, value, expected });
     walkAttrs(
       this.#volume,
       inode,
       (attribute) => {
-        if (attribute.flags & ATTR_FLAG.INCOMPLETE)
-          report({
-            structure: 'attr leaf',
-            ino: inode.ino,
-            field: 'flags',
-            value: attribute.flags,
-            expected: 'no attribute that was only being made or removed',
+        const { flags, name, valueblk } = attribute;
+        if (flags & ATTR_FLAG.INCOMPLETE)
+          bad('flags', flags, 'no attribute that was only being made or removed');
+        else if (valueblk !== undefined || isAclName(flags, name))
+          this.#whole(() => {
+            const value = attrValue(this.#volume, inode, attribute);
+            if (isAclName(flags, name) && !isAclValue(value))
+              bad('value', `${value.length} bytes`, `an ACL in ${bytesToText(name)}`);
           });
-        else if (attribute.valueblk !== undefined)
-          this.#whole(() => attrValue(this.#volume, inode, attribute));
       },
       { report, incomplete: true },
     );

@@ -12,6 +12,7 @@ import {
   DINODE64,
   dinodeFlags2,
   dinodeNaextents,
+  dinodeNextents,
   FORK_FORMAT,
   S_IF,
   S_IFMT,
@@ -26,6 +27,7 @@ import { getU64, viewOf } from '../../format/structure.js';
 import { NULLAGINO } from '../../format/superblock.js';
 import { Inode, verifyInode } from '../../volume/inode.js';
 import type { Volume } from '../../volume/volume.js';
+import { rtInodes } from '../pointers.js';
 import { ChunkReader } from './chunkreader.js';
 import { CLAIM } from './columns.js';
 import { Contents } from './contents.js';
@@ -148,6 +150,26 @@ export class InodeScanner {
     this.#log.report({ structure: 'dinode', ino, field: 'v3_pad', value, expected: '0' });
   }
 
+  /** Inodes that the superblock names: files of no size with a link each, those of the realtime device empty. */
+  #checkSystem(base: number, ino: number, isSystem: boolean): void {
+    const v = this.#chunk.view;
+    const bad = (field: string, value: number, expected: string): void =>
+      this.#log.report({ structure: 'dinode', ino, field, value, expected });
+    const [bitmap, summary] = rtInodes(this.#g);
+    const flags = v.getUint16(base + AT.flags);
+    if (flags & DIFLAG.NEWRTBM && ino !== bitmap) bad('flags', flags, 'no bit 2 but in the realtime bitmap');
+    if (!isSystem) return;
+    const mode = v.getUint16(base + AT.mode);
+    if ((mode & S_IFMT) !== S_IF.REG) bad('mode', mode, 'a regular file: the superblock names it');
+    const size = getU64(v, base + AT.size);
+    if (size !== 0) bad('size', size, '0: the superblock names it');
+    const nlink = v.getUint32(base + AT.nlinkv2);
+    if (nlink !== 1) bad('nlinkv2', nlink, '1: the superblock names it');
+    const nextents = dinodeNextents(v, base);
+    if (nextents !== 0 && (ino === bitmap || ino === summary))
+      bad('nextents', nextents, '0 without a realtime device');
+  }
+
   #free(base: number, ino: number): void {
     const v = this.#chunk.view;
     this.#checkPad(base, ino);
@@ -173,6 +195,8 @@ export class InodeScanner {
     if (!this.#looksRight(base, ino) && !verifyInode(g, this.#inodeAt(base, ino), true, this.#log.report))
       flags |= SLOT.DOUBTFUL;
     this.#checkPad(base, ino);
+    if (!g.features.metadir && (flags & SLOT.SYSTEM || v.getUint16(base + AT.flags) & DIFLAG.NEWRTBM))
+      this.#checkSystem(base, ino, (flags & SLOT.SYSTEM) !== 0);
     const flags2 = dinodeFlags2(v, base);
     if (flags2 & DIFLAG2.REFLINK) flags |= SLOT.REFLINK;
     if (flags2 & DIFLAG2.METADATA && g.features.metadir) flags |= SLOT.SYSTEM;
@@ -228,6 +252,17 @@ export class InodeScanner {
       this.#contents.attributes(this.#inodeAt(base, ino));
   }
 
+  /** Whether times of two numbers have no more nanoseconds than a second. */
+  #nanosecondsHold(base: number): boolean {
+    const v = this.#chunk.view;
+    return (
+      v.getUint32(base + AT.atime + 4) < 1e9 &&
+      v.getUint32(base + AT.mtime + 4) < 1e9 &&
+      v.getUint32(base + AT.ctime + 4) < 1e9 &&
+      v.getUint32(base + AT.crtime + 4) < 1e9
+    );
+  }
+
   /**
    * Whether a core is plainly as it should be: a file with its few extents inside, an ordinary directory. All
    * that `verifyInode` asks is answered by what is asked here; anything else goes there.
@@ -247,6 +282,8 @@ export class InodeScanner {
     if (v.getUint32(base + AT.flags2) !== 0 || (v.getUint32(base + AT.flags2 + 4) & ~this.#plainFlags2) !== 0)
       return false;
     if (v.getUint16(base + AT.flags) & ~PLAIN_FLAGS) return false;
+    if ((v.getUint32(base + AT.flags2 + 4) & DIFLAG2.BIGTIME) === 0 && !this.#nanosecondsHold(base))
+      return false;
     const big = (v.getUint32(base + AT.flags2 + 4) & DIFLAG2.NREXT64) !== 0;
     const nextents = v.getUint32(base + (big ? DINODE64.at.nextents + 4 : AT.nextents));
     if (big ? v.getUint32(base + DINODE64.at.nextents) !== 0 : v.getUint16(base + AT.naextents) !== 0)

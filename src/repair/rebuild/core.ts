@@ -13,6 +13,7 @@ import {
   DINODE64,
   dinodeIsNrext64,
   FORK_FORMAT,
+  NSEC_PER_SEC,
   S_IF,
   S_IFMT,
   XFS_DINODE_MAGIC,
@@ -20,11 +21,13 @@ import {
 import { ftypeOfMode, SF_HDR4 } from '../../format/dir.js';
 import { EXTENT_SIZE, extentBlocks, extentOffset } from '../../format/extent.js';
 import { agnoOfIno, type Geometry, inoOf, isInoInRange } from '../../format/geometry.js';
+import { verifyLsn } from '../../format/log.js';
 import { getU64, setU64 } from '../../format/structure.js';
 import { NULLAGINO } from '../../format/superblock.js';
 import { type ForkName, walkExtents } from '../../volume/fork.js';
 import { Inode } from '../../volume/inode.js';
 import type { Volume } from '../../volume/volume.js';
+import { rtInodes } from '../pointers.js';
 import {
   attrGuess,
   bmbtChild,
@@ -99,7 +102,7 @@ export function mendCore(
   const v = new DataView(bytes.buffer);
   const known = wasInode(g, bytes, ino);
   if (!known) {
-    if (hints.ftype === 0 && !hints.rmapEnd?.data) return undefined;
+    if (hints.ftype === 0 && !hints.rmapEnd?.data && !hints.system) return undefined;
     bytes.fill(0);
   }
   v.setUint16(AT.magic, XFS_DINODE_MAGIC);
@@ -111,18 +114,22 @@ export function mendCore(
   const mode = v.getUint16(AT.mode);
   const best = bestSupposition(volume, ino, bytes, hints);
   const type = best?.type ?? fallbackType(mode & S_IFMT, hints);
+  const isRt = hints.system && rtInodes(g).includes(ino);
   if (type === 0) return undefined;
   const guessedType = !isNear(mode, type) && (mode & S_IFMT) !== type;
   if ((mode & S_IFMT) !== type) v.setUint16(AT.mode, type | (guessedType ? safeMode(type) : mode & 0o7777));
   setFlags2(g, v, best?.nrext64);
-  if (best !== undefined) settle(volume, ino, v, best);
+  if (isRt) emptyForks(g, bytes, v, type, hints);
+  else if (best !== undefined) settle(volume, ino, v, best);
   else if (known) plausibleForks(volume, v, type);
   else emptyForks(g, bytes, v, type, hints);
   setSize(volume, v, type, g.inodesize, hints);
-  setLinks(g, v, ino, known);
-  setFlags(g, v, type, hints);
+  setLinks(g, v, ino, known, hints);
+  setFlags(g, v, type, ino);
   setTimes(g, v);
   if (getU64(v, AT.nblocks) > g.dblocks) setU64(v, AT.nblocks, 0);
+  // No log item is older than this: replay will write the inode whenever it has one.
+  verifyLsn(g, v, AT.lsn, () => setU64(v, AT.lsn, 0));
   sealCrc(bytes, AT.crc);
   return { bytes, guessedType, borneOut: best !== undefined && best.data.fit >= FIT.LIKELY };
 }
@@ -402,7 +409,8 @@ function setSize(volume: Volume, v: DataView, type: number, inodesize: number, h
       end = (offset + extentBlocks(v, rec)) * g.blocksize;
     }
   }
-  if (type === S_IF.REG) {
+  if (hints.system) setU64(v, AT.size, 0);
+  else if (type === S_IF.REG) {
     const mapped = Math.max(end, (hints.rmapEnd?.data ?? 0) * g.blocksize);
     if (size >= 2 ** 63) setU64(v, AT.size, mapped);
     else if (size === 0 && v.getUint32(AT.gen) === 0 && getU64(v, AT.change_count) === 0)
@@ -421,9 +429,9 @@ function setSize(volume: Volume, v: DataView, type: number, inodesize: number, h
   } else setU64(v, AT.size, 0);
 }
 
-function setLinks(g: Geometry, v: DataView, ino: number, known: boolean): void {
+function setLinks(g: Geometry, v: DataView, ino: number, known: boolean, hints: CoreHints): void {
   const next = v.getUint32(AT.next_unlinked);
-  if (!known) v.setUint32(AT.nlinkv2, 1);
+  if (!known || hints.system) v.setUint32(AT.nlinkv2, 1);
   const inAg = next !== NULLAGINO && isInoInRange(g, inoOf(g, agnoOfIno(g, ino), next));
   if (v.getUint32(AT.nlinkv2) > 0 || !inAg) v.setUint32(AT.next_unlinked, NULLAGINO);
 }
@@ -432,14 +440,14 @@ function setLinks(g: Geometry, v: DataView, ino: number, known: boolean): void {
 const MAX_HINT = 2 ** 21 - 1;
 
 /** Flags and hints that go with the type and each other. */
-function setFlags(g: Geometry, v: DataView, type: number, hints: CoreHints): void {
+function setFlags(g: Geometry, v: DataView, type: number, ino: number): void {
   const isReg = type === S_IF.REG;
   const isDir = type === S_IF.DIR;
   const limit = Math.min(MAX_HINT, Math.floor(g.agblocks / 2));
   let flags = v.getUint16(AT.flags) & 0x7fff & ~DIFLAG.REALTIME;
   if (!isDir) flags &= ~(DIFLAG.RTINHERIT | DIFLAG.PROJINHERIT | DIFLAG.NOSYMLINKS | DIFLAG.EXTSZINHERIT);
   if (!isReg) flags &= ~(DIFLAG.EXTSIZE | DIFLAG.PREALLOC);
-  if (!hints.system) flags &= ~DIFLAG.NEWRTBM;
+  if (ino !== rtInodes(g)[0]) flags &= ~DIFLAG.NEWRTBM;
   const extsize = v.getUint32(AT.extsize);
   const hinted = (flags & (DIFLAG.EXTSIZE | DIFLAG.EXTSZINHERIT)) !== 0;
   if (!hinted || extsize === 0 || extsize > limit) {
@@ -449,6 +457,7 @@ function setFlags(g: Geometry, v: DataView, type: number, hints: CoreHints): voi
   v.setUint16(AT.flags, flags);
   let flags2 = v.getUint32(AT.flags2 + 4);
   if (!isReg) flags2 &= ~DIFLAG2.REFLINK;
+  if (!isReg && !isDir) flags2 &= ~DIFLAG2.DAX;
   const cowextsize = v.getUint32(AT.cowextsize);
   if (!(isReg || isDir) || (flags2 & DIFLAG2.COWEXTSIZE) === 0 || cowextsize === 0 || cowextsize > limit) {
     flags2 &= ~DIFLAG2.COWEXTSIZE;
@@ -457,13 +466,11 @@ function setFlags(g: Geometry, v: DataView, type: number, hints: CoreHints): voi
   v.setUint32(AT.flags2 + 4, flags2);
 }
 
-const BILLION = 1_000_000_000;
-
 /** Times without the bigtime flag have nanoseconds below a second; where they have not, the flag was lost. */
 function setTimes(g: Geometry, v: DataView): void {
   if (v.getUint32(AT.flags2 + 4) & DIFLAG2.BIGTIME) return;
   const times = [AT.atime, AT.mtime, AT.ctime, AT.crtime];
-  const odd = times.filter((at) => v.getUint32(at + 4) >= BILLION);
+  const odd = times.filter((at) => v.getUint32(at + 4) >= NSEC_PER_SEC);
   if (odd.length === 0) return;
   if (g.features.bigtime && odd.length > 1) {
     v.setUint32(AT.flags2 + 4, (v.getUint32(AT.flags2 + 4) | DIFLAG2.BIGTIME) >>> 0);
