@@ -38,6 +38,13 @@ const SAVED: Record<string, readonly string[]> = {
     // Blocks of attributes whose bmbt is damaged look like nobody's, and are in the fork all the same.
     'bmbt leaf/bno/lastbit',
     'bmbt leaf/numrecs/zeroes',
+    // An ACL says how long it is.
+    'short attr attr:acl/list[0].valuelen/sub',
+    'short attr attr:acl-dir/list[1].valuelen/zeroes',
+    'short attr attr:acl-dir/list[0].namelen/sub',
+    'short attr attr:acl-inherited/hdr.totsize/lastbit',
+    'short attr attr:short/hdr.count/sub',
+    'short attr attr:short/hdr.totsize/add',
     'short dir dir:4/hdr.count/zeroes',
     'short dir dir:4/list[0].namelen/add',
     // Of which records are missing nobody can say: the flags stand.

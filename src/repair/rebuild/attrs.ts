@@ -4,7 +4,7 @@
  * is built anew.
  */
 import { type NewAttr, planAttrs, shortFormAttrSize, shortFormAttrs, writeAttrs } from '../../build/attr.js';
-import { SGI_ACL_DEFAULT, SGI_ACL_FILE } from '../../format/acl.js';
+import { isAclName, isAclValue } from '../../format/acl.js';
 import { sameUuid } from '../../format/ag.js';
 import {
   ATTR_FLAG,
@@ -12,8 +12,6 @@ import {
   ATTR_NAME_LOCAL,
   ATTR_NAME_REMOTE,
   ATTR_NAMESPACE_MASK,
-  ATTR_SF_ENTRY,
-  ATTR_SF_HDR,
   ATTR3_LEAF_HDR,
   ATTR3_RMT_HDR,
   attrHash,
@@ -21,7 +19,6 @@ import {
   attrNamespace,
   attrRemoteBlocks,
   attrRemoteSpace,
-  attrSfEntrySize,
   PARENT_REC,
   XATTR_SIZE_MAX,
   XFS_ATTR3_LEAF_MAGIC,
@@ -31,11 +28,12 @@ import { crcHolds } from '../../format/checksum.js';
 import { DA_AT, daHash } from '../../format/da.js';
 import { FORK_FORMAT } from '../../format/dinode.js';
 import { blockOffset } from '../../format/geometry.js';
-import { getU64, viewOf } from '../../format/structure.js';
+import { getU64 } from '../../format/structure.js';
 import { ForkBlocks } from '../../volume/forkblocks.js';
 import { type Inode, readInode } from '../../volume/inode.js';
 import { bytesOf, type Volume } from '../../volume/volume.js';
 import { buildNewFork, replaceFork, takeBlocks, targetOf } from './newfork.js';
+import { FIXED_NAMESPACE, isPlain, salvageShortForm } from './shortattrs.js';
 import type { FreeSpace } from './space.js';
 
 /** What was saved of a fork, and the names of what was not. */
@@ -63,6 +61,10 @@ class Collector implements SalvagedAttrs {
 
   take(flags: number, name: Uint8Array, value: Uint8Array): void {
     const namespace = flags & ATTR_NAMESPACE_MASK;
+    if (isAclName(namespace, name) && !isAclValue(value)) {
+      this.lose(name);
+      return;
+    }
     // Parent pointers repeat names: the value is part of what they are known by.
     const more = namespace === ATTR_FLAG.PARENT ? Buffer.from(value).toString('hex') : '';
     const key = `${namespace} ${Buffer.from(name).toString('latin1')} ${more}`;
@@ -101,97 +103,6 @@ export function writeAttrFork(
   writeAttrs(g, ino, plan, targetOf(volume, list));
   const built = buildNewFork(volume, space, ino, list, room);
   replaceFork(volume, ino, 'attr', { ...built, blocks: list.total + built.treeBlocks });
-}
-
-// Short form.
-
-interface ShortEntry {
-  readonly flags: number;
-  readonly name: Uint8Array;
-  readonly value: Uint8Array;
-  readonly next: number;
-}
-
-const BAD_SHORT_FLAGS = ~ATTR_NAMESPACE_MASK;
-
-function shortEntry(fork: Uint8Array, at: number, end: number): ShortEntry | undefined {
-  if (at + ATTR_SF_ENTRY.size >= end) return undefined;
-  const namelen = fork[at];
-  const flags = fork[at + ATTR_SF_ENTRY.at.flags];
-  const next = at + attrSfEntrySize(namelen, fork[at + 1]);
-  if (namelen === 0 || next > end || flags & BAD_SHORT_FLAGS || attrNamespace(flags) === undefined)
-    return undefined;
-  const name = fork.subarray(at + ATTR_SF_ENTRY.size, at + ATTR_SF_ENTRY.size + namelen);
-  if (!(flags & ATTR_FLAG.PARENT) && name.includes(0)) return undefined;
-  return { flags, name, value: fork.subarray(at + ATTR_SF_ENTRY.size + namelen, next), next };
-}
-
-/** Entries one after another from `at`, at most `most`, until one cannot be true or `end` is reached. */
-function chain(
-  fork: Uint8Array,
-  at: number,
-  end: number,
-  most: number,
-): { entries: ShortEntry[]; end: number } {
-  const entries: ShortEntry[] = [];
-  let next = at;
-  while (entries.length < most && next < end) {
-    const entry = shortEntry(fork, next, end);
-    if (entry === undefined) break;
-    entries.push(entry);
-    next = entry.next;
-  }
-  return { entries, end: next };
-}
-
-/** Count and total size vouch for the chain of entries, and the chain for them. */
-function salvageShortForm(fork: Uint8Array, out: Collector): void {
-  const v = viewOf(fork);
-  if (fork.length < ATTR_SF_HDR.size) return;
-  const count = v.getUint8(ATTR_SF_HDR.at.count);
-  const totsize = Math.min(v.getUint16(0), fork.length);
-  const first = ATTR_SF_HDR.size;
-  const takeAll = (entries: readonly ShortEntry[]): void => {
-    for (const e of entries) out.take(e.flags, e.name, e.value);
-  };
-  const byCount = chain(fork, first, fork.length, count);
-  if (byCount.entries.length === count && count > 0) {
-    takeAll(byCount.entries);
-    return;
-  }
-  const bySize = chain(fork, first, totsize, 255);
-  takeAll(bySize.entries);
-  if (bySize.end >= totsize) return;
-  // An entry's lengths are wrong: the next that starts a chain to the very end goes on from there.
-  for (let at = bySize.end + ATTR_SF_ENTRY.size + 1; at < totsize; at++) {
-    const rest = chain(fork, at, totsize, 255);
-    if (rest.end !== totsize || bySize.entries.length + 1 + rest.entries.length !== count) continue;
-    salvageShortEntry(fork, bySize.end, at, out);
-    takeAll(rest.entries);
-    return;
-  }
-  salvageShortEntry(fork, bySize.end, totsize, out);
-}
-
-/** Plain text without a control character: what names are. */
-const isPlain = (b: Uint8Array): boolean => b.every((c) => c > 0x20 && c !== 0x7f);
-
-/** An entry that is known to take the bytes [at, next): one of its lengths, or its flags, are wrong. */
-function salvageShortEntry(fork: Uint8Array, at: number, next: number, out: Collector): void {
-  const both = next - at - ATTR_SF_ENTRY.size;
-  const namelen = fork[at];
-  const valuelen = fork[at + 1];
-  const flags = fork[at + ATTR_SF_ENTRY.at.flags] & ATTR_NAMESPACE_MASK;
-  const from = at + ATTR_SF_ENTRY.size;
-  const lengths: number[] = [];
-  if (namelen > 0 && namelen <= both) lengths.push(namelen);
-  if (valuelen < both && both - valuelen <= 255) lengths.push(both - valuelen);
-  const plain = [...new Set(lengths)].filter((n) => isPlain(fork.subarray(from, from + n)));
-  if (plain.length !== 1 || attrNamespace(flags) === undefined) {
-    out.lose(fork.subarray(from, Math.min(next, from + Math.max(1, namelen))));
-    return;
-  }
-  out.take(flags, fork.subarray(from, from + plain[0]), fork.subarray(from + plain[0], next));
 }
 
 // Leaves.
@@ -446,14 +357,6 @@ function namespaceOf(flags: number, parents: boolean): number | undefined {
   return attrNamespace(namespace) === undefined ? undefined : namespace;
 }
 
-/** Namespaces of names that are only used in one. */
-const FIXED = new Map<string, number>([
-  [SGI_ACL_FILE, ATTR_FLAG.ROOT],
-  [SGI_ACL_DEFAULT, ATTR_FLAG.ROOT],
-  ['selinux', ATTR_FLAG.SECURE],
-  ['capability', ATTR_FLAG.SECURE],
-]);
-
 /** A name and value as `flags` say they stand at `at`; `length` in place of the stored length of the name. */
 function parseName(
   bytes: Uint8Array,
@@ -470,7 +373,7 @@ function parseName(
   const end = at + fixed + namelen;
   if (namelen === 0 || end > bytes.length) return undefined;
   const name = bytes.subarray(at + fixed, end);
-  const namespace = FIXED.get(Buffer.from(name).toString('latin1')) ?? namespaceOf(flags, parents);
+  const namespace = FIXED_NAMESPACE.get(Buffer.from(name).toString('latin1')) ?? namespaceOf(flags, parents);
   if (namespace === undefined) return undefined;
   if (!local) {
     const valueblk = v.getUint32(at);
@@ -533,9 +436,21 @@ function boundValue(bytes: Uint8Array, name: Name, at: number, starts: readonly 
     .filter((n) => n >= 0 && bytes.subarray(at + head + n, next).every((b) => b === 0));
   const nearly = fits.filter((n) => isNearly(n, name.valuelen));
   // Text ends before the zeros that fill up its room.
+  const acls = isAclName(name.flags, name.name)
+    ? fits.filter((n) => isAclValue(bytes.subarray(at + head, at + head + n)))
+    : [];
   const shortest = Math.min(...fits);
   const isText = fits.length > 0 && bytes.subarray(at + head, at + head + shortest).every((b) => b >= 0x20);
-  const near = fits.length === 1 ? fits : nearly.length === 1 ? nearly : isText ? [shortest] : [];
+  const near =
+    acls.length === 1
+      ? acls
+      : fits.length === 1
+        ? fits
+        : nearly.length === 1
+          ? nearly
+          : isText
+            ? [shortest]
+            : [];
   if (near.length !== 1) return undefined;
   const from = at + head;
   return { ...name, value: bytes.subarray(from, from + near[0]), valuelen: near[0] };
