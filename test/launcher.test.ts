@@ -1,10 +1,20 @@
 /** What V8 compiled of the bundle is kept beside it; whatever is wrong with that, the program runs all the same. */
 import assert from 'node:assert/strict';
-import { appendFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { builtProgram, top } from './support/built.js';
-import { run } from './support/oracle.js';
+import { type RunResult, run, tmpdir } from './support/oracle.js';
+
+const said = ({ stdout, stderr }: RunResult): string => stdout + stderr;
 
 describe('the compiled code beside the bundle', () => {
   let program: string;
@@ -14,7 +24,7 @@ describe('the compiled code beside the bundle', () => {
   before(() => {
     program = builtProgram();
     bundle = join(dirname(program), '../dist/xfsimg.cjs');
-    cache = bundle.replace(/cjs$/, 'cache');
+    cache = join(dirname(bundle), 'compiled/schema');
     good = readFileSync(cache);
   });
   const works = (...flags: string[]): void => {
@@ -25,7 +35,7 @@ describe('the compiled code beside the bundle', () => {
 
   test('is taken by the Node that built it', () => {
     const load = join(dirname(program), 'load.js');
-    const ask = `console.error(require(${JSON.stringify(load)}).load(${JSON.stringify(bundle)}).script.cachedDataRejected)`;
+    const ask = `console.error(require(${JSON.stringify(load)}).load(${JSON.stringify(bundle)}, 'schema').script.cachedDataRejected)`;
     assert.equal(run(process.execPath, ['-e', ask, program, 'schema']).stderr, 'false\n');
   });
   test('is left aside: other flags', () => works('--no-opt'));
@@ -46,6 +56,16 @@ describe('the compiled code beside the bundle', () => {
     assert.match(source, /[0-9a-f]{64}$/);
     truncateSync(bundle, source.length - 64);
     appendFileSync(bundle, 'f'.repeat(64));
+    works();
+  });
+  test('is made quietly or not at all: no bundle, no leave to write', () => {
+    const bin = dirname(program);
+    const lone = tmpdir();
+    cpSync(bin, join(lone, 'bin'), { recursive: true });
+    assert.deepEqual(said(run(process.execPath, [join(lone, 'bin/compile.js')])), '');
+    assert.deepEqual(readdirSync(lone), ['bin']);
+    const flags = ['--no-warnings', '--experimental-permission', '--allow-fs-read=*'];
+    assert.deepEqual(said(run(process.execPath, [...flags, join(bin, 'compile.js')])), '');
     works();
   });
   test('--version and -V say what package.json says', () => {

@@ -1,8 +1,9 @@
 /** What `npm pack` makes, installed as users install it. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
+import { COMMANDS } from '../src/cli/commands.js';
 import { npm, sources, top } from './support/built.js';
 import { run, tmpdir } from './support/oracle.js';
 
@@ -37,18 +38,28 @@ describe('the package', () => {
       assert.match(path, /^(bin\/|dist\/|man\/|package\.json$|(README|DESIGN|CHANGELOG)\.md$|LICENSE$)/);
     const notDeclared = files.filter((f) => f.startsWith('dist/') && !/^dist\/types\/.*\.d\.ts$/.test(f));
     const page = ['dist/report.css', 'dist/report.js'];
-    const bundles = ['dist/index.js', ...page, 'dist/worker.cjs', 'dist/xfsimg.cache', 'dist/xfsimg.cjs'];
+    const bundles = ['dist/index.js', ...page, 'dist/worker.cjs', 'dist/xfsimg.cjs'];
     assert.deepEqual(notDeclared.toSorted(), bundles);
     assert.ok(!files.some((f) => /\.test\.|(^|\/)test\/|fixtures/.test(f)));
     for (const page of readdirSync(join(top, 'man'))) assert.ok(files.includes(`man/${page}`), page);
   });
 
-  test('installs globally: the command runs, the man pages are in place', () => {
+  /** Installs the package as `npm install --global` does. Returns the prefix. */
+  function install(...flags: string[]): string {
     const prefix = tmpdir();
-    const env = { npm_config_prefix: prefix };
-    npm(['install', '--global', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', tarball], {
-      env,
-    });
+    const quiet = ['--prefer-offline', '--no-audit', '--no-fund'];
+    npm(['install', '--global', ...flags, ...quiet, tarball], { env: { npm_config_prefix: prefix } });
+    return prefix;
+  }
+
+  /** The names of what V8 compiled at the install. */
+  function compiled(prefix: string): string[] {
+    const folder = join(prefix, 'lib/node_modules/xfsimg/dist/compiled');
+    return existsSync(folder) ? readdirSync(folder).toSorted() : [];
+  }
+
+  test('installs globally: the command runs, the man pages are in place', () => {
+    const prefix = install();
     const xfsimg = join(prefix, 'bin/xfsimg');
     const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8'));
     assert.equal(run(xfsimg, ['--version']).stdout, `${version}\n`);
@@ -68,6 +79,13 @@ describe('the package', () => {
       readdirSync(join(prefix, 'share/man/man1')).toSorted(),
       readdirSync(join(top, 'man')).toSorted(),
     );
+    assert.deepEqual(compiled(prefix), [...COMMANDS.keys(), 'help'].toSorted());
+  });
+
+  test('installs without scripts, and the command runs', () => {
+    const prefix = install('--ignore-scripts');
+    assert.deepEqual(compiled(prefix), []);
+    assert.match(run(join(prefix, 'bin/xfsimg'), ['schema', 'refcount']).stdout, /"agbno"/);
   });
 
   test('is a library with types', () => {

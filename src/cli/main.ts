@@ -101,6 +101,7 @@ export async function main(argv: string[]): Promise<number> {
   }
 }
 
-main(exactArguments(process.argv.slice(2))).then((status) => {
-  process.exitCode = status;
-});
+/** Runs the command line this process was given. */
+export async function start(): Promise<void> {
+  process.exitCode = await main(exactArguments(process.argv.slice(2)));
+}

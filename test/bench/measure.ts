@@ -9,7 +9,7 @@ import { run } from '../support/oracle.js';
 export const XFSIMG = fileURLToPath(new URL('../../bin/xfsimg.js', import.meta.url));
 
 /** A certificate file given to Node by the environment is read at every start: it is no part of any command. */
-const env = { ...process.env, NODE_EXTRA_CA_CERTS: undefined };
+export const env = { ...process.env, NODE_EXTRA_CA_CERTS: undefined };
 
 /** A command line as a list of words. */
 export type Command = readonly string[];
