@@ -14,6 +14,7 @@
 import type { Timespec } from '../format/dinode.js';
 import type { Geometry } from '../format/geometry.js';
 import { QFLAGS_ACCOUNTING, SUPERBLOCK } from '../format/superblock.js';
+import { systemTime } from '../format/time.js';
 import { PowerCut } from '../image/cut.js';
 import type { Source } from '../image/source.js';
 import { scanLog } from '../journal/scan.js';
@@ -63,12 +64,6 @@ const SLASH = 0x2f;
 const DOT = 0x2e;
 
 export { pathBytes };
-
-function systemTime(): Timespec {
-  const ms = performance.timeOrigin + performance.now();
-  const sec = Math.floor(ms / 1000);
-  return { sec, nsec: Math.min(999_999_999, Math.floor((ms - sec * 1000) * 1e6)) };
-}
 
 export class Edit {
   readonly source: Source;

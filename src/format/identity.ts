@@ -24,6 +24,8 @@ export interface BlockIdentity {
   readonly lsn: number;
   readonly crc: number;
   readonly uuid: number;
+  /** Where it says at which 512-byte block it stands; AG headers do not. */
+  readonly bno: number | undefined;
   /**
    * Linux checks the contents of such a block, not only its header, each time recovery writes it: it must
    * never see one that is half of one state and half of another.
@@ -31,13 +33,14 @@ export interface BlockIdentity {
   readonly checkedWhole: boolean;
 }
 
-type Offsets = { readonly lsn: number; readonly crc: number; readonly uuid: number };
+type Offsets = { readonly lsn: number; readonly crc: number; readonly uuid: number; readonly bno?: number };
 
 const identity = (type: number, at: Offsets, checkedWhole = false): BlockIdentity => ({
   type,
   lsn: at.lsn,
   crc: at.crc,
   uuid: at.uuid,
+  bno: at.bno,
   checkedWhole,
 });
 

@@ -15,3 +15,10 @@ export const showFullTime = (t: Timespec): string => `${showTime(t)}.${String(t.
 
 /** ISO 8601 with all nine digits: "2026-03-04T05:06:07.000000008Z" */
 export const isoTime = (t: Timespec): string => `${showFullTime(t).replace(' ', 'T')}Z`;
+
+/** What the system's clock says, to the nanosecond as far as it goes. */
+export function systemTime(): Timespec {
+  const ms = performance.timeOrigin + performance.now();
+  const sec = Math.floor(ms / 1000);
+  return { sec, nsec: Math.min(999_999_999, Math.floor((ms - sec * 1000) * 1e6)) };
+}

@@ -9,9 +9,14 @@
  *
  * Intents without a done-item are only collected here: finishing them takes transactions.
  */
-import { isAgRange } from '../format/geometry.js';
+import { AG_SECTOR } from '../format/ag.js';
+import { sealCrc } from '../format/checksum.js';
+import { type Geometry, isAgRange } from '../format/geometry.js';
 import { compareLsn, type Lsn } from '../format/log.js';
-import { BLF, BUF_LOG_FORMAT, blftOf, LI } from '../format/logitems.js';
+import { BLF, BLFT, BUF_LOG_FORMAT, blftOf, LI } from '../format/logitems.js';
+import { SUPERBLOCK } from '../format/superblock.js';
+import { OverlaySource } from '../image/overlay.js';
+import { openVolume } from '../volume/volume.js';
 import { committedTransactions, LogDecoder, type LogTransaction } from './decode.js';
 import { LogError } from './error.js';
 import { bufBlkno, bufBytes, bufFlags, inodeIno } from './items.js';
@@ -69,13 +74,49 @@ export class CancelTable {
 
 const bufBlocks = (item: LogItem): number => item.u16(BUF_LOG_FORMAT.at.len);
 
+const AG_HEADERS: Readonly<Record<number, number>> = {
+  [BLFT.SB]: AG_SECTOR.sb,
+  [BLFT.AGF]: AG_SECTOR.agf,
+  [BLFT.AGI]: AG_SECTOR.agi,
+  [BLFT.AGFL]: AG_SECTOR.agfl,
+};
+
+/** Why what an item says it holds cannot stand where it says: every AG begins with its headers, the rest is blocks. */
+function placeFault(g: Geometry, item: LogItem): string | undefined {
+  const blkno = bufBlkno(item);
+  const sector = AG_HEADERS[blftOf(bufFlags(item))];
+  const offset = blkno * 512;
+  const right =
+    sector === undefined
+      ? offset % g.blocksize === 0
+      : offset % (g.agblocks * g.blocksize) === sector * g.sectsize;
+  return right ? undefined : `a buffer at block ${blkno}, where nothing of its type stands`;
+}
+
+/** The filesystem as the superblock says that was just replayed: it can have grown. */
+function regrown(set: RecoverySet, before: Geometry, bad: (reason: string) => LogError): Geometry {
+  const sector = new Uint8Array(before.sectsize);
+  set.read(0, sector);
+  sealCrc(sector, SUPERBLOCK.at.crc);
+  const sealed = new OverlaySource(set);
+  sealed.write(0, sector);
+  let g: Geometry;
+  try {
+    ({ g } = openVolume(sealed));
+  } catch (error) {
+    throw bad(`it leaves a superblock that cannot be used: ${(error as Error).message}`);
+  }
+  if (g.agcount < before.agcount) throw bad(`it takes ${before.agcount - g.agcount} AGs away`);
+  return g;
+}
+
 /**
  * Replays the log into memory. Throws LogError where any of it cannot be believed; the image has not been
  * touched then, nor is it before `set.apply`. A clean log gives an empty set.
  */
 export function redoLog(state: LogState): RedoResult {
   const { device } = state;
-  const { g } = device;
+  let { g } = device;
   const set = new RecoverySet(device.source);
   const cancels = new CancelTable();
   const counts = { transactions: 0, replayed: 0, newer: 0, cancelled: 0, quota: 0 };
@@ -167,8 +208,14 @@ export function redoLog(state: LogState): RedoResult {
     }
     if (blkno < 0 || blkno * 512 + bufBytes(item) > device.source.size || bufBytes(item) === 0)
       throw bad(`a buffer of ${bufBytes(item)} bytes at block ${blkno}, outside the image`);
+    const misplaced = placeFault(g, item);
+    if (misplaced !== undefined) throw bad(misplaced);
     if (buffers.replay(item, lsn, bad)) {
       counts.replayed++;
+      if (blkno === 0) {
+        g = regrown(set, g, bad);
+        inodes.g = g;
+      }
       pieces.addBuffer(blkno * 512, bufBytes(item), blftOf(bufFlags(item)), lsn);
     } else counts.newer++;
   }

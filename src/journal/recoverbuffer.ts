@@ -1,15 +1,17 @@
 /** Replay of buffer items: logged chunks over the block, then LSN and checksum by what the block is. */
 
+import { sameUuid } from '../format/ag.js';
 import { ATTR3_RMT_HDR, XFS_ATTR3_RMT_MAGIC } from '../format/attr.js';
 import { sealCrc } from '../format/checksum.js';
 import { DINODE } from '../format/dinode.js';
 import type { Geometry } from '../format/geometry.js';
-import { identityOf } from '../format/identity.js';
+import { type BlockIdentity, identityOf } from '../format/identity.js';
 import { type Lsn, writeLsn } from '../format/log.js';
 import { BLF, BLFT, blftOf } from '../format/logitems.js';
-import { viewOf } from '../format/structure.js';
+import { getU64, viewOf } from '../format/structure.js';
 import { SUPERBLOCK } from '../format/superblock.js';
-import type { LogError } from './error.js';
+import { bytesOf } from '../volume/volume.js';
+import { LogError } from './error.js';
 import { BufChunks, bufBlkno, bufBytes, bufFlags } from './items.js';
 import type { LogItem } from './logitem.js';
 import type { RecoverySet } from './recoverset.js';
@@ -124,12 +126,24 @@ export class BufferReplay {
     block.sealed = identity?.type === block.type;
     if (identity === undefined || !block.sealed) return;
     if (block.lsn !== undefined) {
+      this.#checkPlace(block, identity, block.lsn);
       writeLsn(this.#stamp, 0, block.lsn);
       this.#set.put(block.offset + identity.lsn, this.#stampBytes, 0, 8);
     }
     this.#set.head(block.offset, block.length);
     block.states++;
     block.checkedWhole = identity.checkedWhole;
+  }
+
+  /** Linux refuses to write a block that is of another filesystem, or says that it belongs elsewhere. */
+  #checkPlace({ offset }: Block, { bno, uuid }: BlockIdentity, lsn: Lsn): void {
+    const { view: v, at } = this.#set;
+    if (bno === undefined) return;
+    const place = getU64(v, at + bno);
+    if (place * SECTOR !== offset)
+      throw new LogError(lsn, `a block for ${offset / SECTOR} that belongs at block ${place}`);
+    if (!sameUuid(this.#g, bytesOf(v), at + uuid))
+      throw new LogError(lsn, `a block for ${offset / SECTOR} of another filesystem`);
   }
 
   /** Computes all checksums: to be called once, after the last item. */

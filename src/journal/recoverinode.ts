@@ -6,22 +6,14 @@ import { BMDR_BLOCK, BTREES, LONG_BLOCK, maxNodeRecords, maxRootRecords, ptrAt }
 import {
   attrForkAt,
   attrForkSize,
-  DIFLAG2,
   DINODE,
   DINODE_SIZE,
-  DINODE64,
   dataForkSize,
-  dinodeFlags2,
-  dinodeIsNrext64,
   dinodeMode,
-  dinodeNaextents,
-  dinodeNextents,
   FORK_FORMAT,
-  S_IF,
-  S_IFMT,
   XFS_DINODE_MAGIC,
 } from '../format/dinode.js';
-import { fsblockOffset, type Geometry, isFsRange } from '../format/geometry.js';
+import { fsblockOffset, type Geometry, inodeOffset, isFsRange, isInoInRange } from '../format/geometry.js';
 import { compareLsnAt, type Lsn, writeLsn } from '../format/log.js';
 import {
   BLFT,
@@ -34,6 +26,7 @@ import {
   swapDinode,
 } from '../format/logitems.js';
 import { getU64, setU64, viewOf } from '../format/structure.js';
+import { Inode, verifyCore } from '../volume/inode.js';
 import type { LogError } from './error.js';
 import { i64Of, inodeFields, inodeIno, inodeRdev } from './items.js';
 import type { LogItem } from './logitem.js';
@@ -50,14 +43,15 @@ type Bad = (reason: string) => LogError;
 
 export class InodeReplay {
   readonly #set: RecoverySet;
-  readonly #g: Geometry;
+  /** Changes when the filesystem grows. */
+  g: Geometry;
   readonly #buffers: BufferReplay;
   readonly #disk: Uint8Array;
   readonly #view: DataView;
 
   constructor(set: RecoverySet, g: Geometry, buffers: BufferReplay) {
     this.#set = set;
-    this.#g = g;
+    this.g = g;
     this.#buffers = buffers;
     this.#disk = new Uint8Array(g.inodesize);
     this.#view = viewOf(this.#disk);
@@ -76,16 +70,9 @@ export class InodeReplay {
     const blocks = item.i32(layout.at.len);
     if (isCancelled(blkno, blocks)) return 'cancelled';
     const boffset = item.i32(layout.at.boffset);
-    const { inodesize } = this.#g;
     const offset = blkno * 512 + boffset;
-    if (
-      blkno < 0 ||
-      boffset < 0 ||
-      boffset % inodesize !== 0 ||
-      boffset + inodesize > blocks * 512 ||
-      offset + inodesize > this.#set.size
-    )
-      throw bad(`inode ${ino} at block ${blkno}, byte ${boffset}: no place for an inode`);
+    if (!isInoInRange(this.g, ino) || offset !== inodeOffset(this.g, ino) || offset >= this.#set.size)
+      throw bad(`inode ${ino} at block ${blkno}, byte ${boffset}: not its place`);
     const disk = this.#view;
     this.#set.read(offset, this.#disk);
     if (disk.getUint16(AT.magic) !== XFS_DINODE_MAGIC)
@@ -115,8 +102,6 @@ export class InodeReplay {
     const core = item.start(1);
     if (logged.getUint16(core + AT.magic, le) !== XFS_DINODE_MAGIC)
       throw bad(`inode ${ino}: its log item does not hold an inode`);
-    const version = memory[core + AT.version];
-    if (version !== 3) throw bad(`inode ${ino}: logged as version ${version}, expected 3`);
     const disk = this.#view;
     const next = disk.getUint32(AT.next_unlinked);
     swapDinode(memory, this.#disk, 0, le, logDinodeIsBigtime(logged, core, le), core);
@@ -124,22 +109,9 @@ export class InodeReplay {
     disk.setUint32(AT.next_unlinked, next);
     writeLsn(disk, AT.lsn, lsn);
     this.#disk.fill(0, AT.pad2, AT.pad2 + 12);
-    if (!dinodeIsNrext64(disk, 0)) this.#disk.fill(0, AT.v3_pad, AT.v3_pad + 8);
-    else disk.setUint16(DINODE64.at.nrext64_pad, 0);
-
-    const mode = dinodeMode(disk, 0) & S_IFMT;
-    const format = disk.getUint8(AT.format);
-    const mapped = format === FORK_FORMAT.EXTENTS || format === FORK_FORMAT.BTREE;
-    const meta = (dinodeFlags2(disk, 0) & DIFLAG2.METADATA) !== 0 && format === FORK_FORMAT.META_BTREE;
-    if (mode === S_IF.REG && !mapped && !meta)
-      throw bad(`inode ${ino}: data fork format ${format} of a regular file`);
-    if (mode === S_IF.DIR && !mapped && format !== FORK_FORMAT.LOCAL)
-      throw bad(`inode ${ino}: data fork format ${format} of a directory`);
-    const extents = dinodeNextents(disk, 0) + dinodeNaextents(disk, 0);
-    if (extents > getU64(disk, AT.nblocks))
-      throw bad(`inode ${ino}: ${extents} extents in ${getU64(disk, AT.nblocks)} blocks`);
-    if (disk.getUint8(AT.forkoff) * 8 >= this.#g.inodesize - DINODE_SIZE)
-      throw bad(`inode ${ino}: fork offset ${disk.getUint8(AT.forkoff)}`);
+    verifyCore(this.g, new Inode(ino, disk, 0, this.g.inodesize), (field, value, expected) => {
+      throw bad(`inode ${ino}: ${field} is ${value}, expected ${expected}`);
+    });
   }
 
   #fork(item: LogItem, fork: 'data' | 'attr', ino: number, bad: Bad): void {
@@ -150,7 +122,7 @@ export class InodeReplay {
     // Behind the format structure and the core; the attribute fork behind the data fork where that is logged.
     const number = data || (logged & ILOG_DFORK) === 0 ? 2 : 3;
     if (number >= item.count) return;
-    const { inodesize } = this.#g;
+    const { inodesize } = this.g;
     const at = data ? DINODE_SIZE : attrForkAt(this.#view, 0);
     const size = data ? dataForkSize(this.#view, 0, inodesize) : attrForkSize(this.#view, 0, inodesize);
     const root = data ? ILOG.DBROOT : ILOG.ABROOT;
@@ -190,7 +162,7 @@ export class InodeReplay {
 
   /** Makes the inode in hand the owner of all blocks of a fork's btree, after two files swapped extents. */
   #changeOwner(fork: 'data' | 'attr', ino: number, bad: Bad): void {
-    const g = this.#g;
+    const g = this.g;
     const v = this.#view;
     const data = fork === 'data';
     if ((data ? v.getUint8(AT.format) : v.getInt8(AT.aformat)) !== FORK_FORMAT.BTREE) return;

@@ -199,10 +199,8 @@ export function verifyInode(g: Geometry, inode: Inode, allocated: boolean, repor
   }
   const b = bytesOf(v).subarray(base, base + g.inodesize);
   if (!crcHolds(b, AT.crc)) bad('crc', hex(v.getUint32(base + AT.crc, true)), 'the checksum of the inode');
-  if (v.getUint8(base + AT.version) !== 3) bad('version', v.getUint8(base + AT.version), '3');
-  if (!sameUuid(g, b, AT.uuid)) bad('uuid', formatUuid(v, base + AT.uuid), g.metaUuid);
   verifyLsn(g, v, base + AT.lsn, bad);
-  if (getU64(v, base + AT.inumber) !== ino) bad('inumber', getU64(v, base + AT.inumber), `${ino}`);
+  verifyIdentity(g, inode, bad);
   const mode = inode.mode;
   if (!allocated) {
     if (mode !== 0) bad('mode', `0${mode.toString(8)}`, '0: the inode btree calls it free');
@@ -212,9 +210,48 @@ export function verifyInode(g: Geometry, inode: Inode, allocated: boolean, repor
     bad('mode', 0, 'a file type: the inode btree calls it allocated');
     return false;
   }
+  verifyFields(g, inode, bad);
+  verifyLinks(g, inode, bad);
+  verifyTimes(inode, bad);
+  return ok;
+}
+
+/**
+ * Checks what a log item makes of an inode, in use or free, as strictly as xfs_dinode_verify: all but its checksum and
+ * LSN, which recovery computes, and its place on an unlinked list, which is logged by another item.
+ */
+export function verifyCore(g: Geometry, inode: Inode, bad: Bad): void {
+  const { view: v, base, flags2, format, nblocks, size } = inode;
+  verifyIdentity(g, inode, bad);
+  verifyFields(g, inode, bad);
+  const onlink = v.getUint16(base + AT.onlink);
+  const metadata = (flags2 & DIFLAG2.METADATA) !== 0;
+  if (onlink !== 0 && !metadata) bad('onlink', onlink, '0');
+  if (format === FORK_FORMAT.META_BTREE && !metadata) bad('format', format, 'no btree of metadata in a file');
+  if (!dinodeIsNrext64(v, base) && getU64(v, base + AT.v3_pad) !== 0)
+    bad('v3_pad', hex(getU64(v, base + AT.v3_pad)), '0');
+  const extents = inode.nextents + inode.naextents;
+  if (extents > nblocks || (extents === 0 && nblocks !== 0 && format !== FORK_FORMAT.META_BTREE))
+    bad('nblocks', nblocks, `room for ${extents} extents, 0 for none`);
+  if (inode.isDir && format !== FORK_FORMAT.LOCAL && size > 0 && size <= inode.dataSize)
+    bad('format', format, `1, local, for a directory of ${size} bytes`);
+  const forkoff = v.getUint8(base + AT.forkoff);
+  if (inode.mode !== 0 && format === FORK_FORMAT.DEV && forkoff > 1)
+    bad('forkoff', forkoff, '0 or 1 for a device');
+}
+
+function verifyIdentity(g: Geometry, { view: v, base, ino }: Inode, bad: Bad): void {
+  if (v.getUint8(base + AT.version) !== 3) bad('version', v.getUint8(base + AT.version), '3');
+  if (!sameUuid(g, bytesOf(v), base + AT.uuid)) bad('uuid', formatUuid(v, base + AT.uuid), g.metaUuid);
+  if (getU64(v, base + AT.inumber) !== ino) bad('inumber', getU64(v, base + AT.inumber), `${ino}`);
+}
+
+/** The fields of a core by the filesystem and by each other. */
+function verifyFields(g: Geometry, inode: Inode, bad: Bad): void {
+  const { view: v, base, mode } = inode;
   const formats = DATA_FORMATS[inode.type];
-  if (formats === undefined) bad('mode', `0${mode.toString(8)}`, 'a known file type');
-  else if (!formats.includes(inode.format))
+  if (mode !== 0 && formats === undefined) bad('mode', `0${mode.toString(8)}`, 'a known file type');
+  else if (formats?.includes(inode.format) === false)
     bad('format', inode.format, `one of ${formats.join(', ')}, by its mode`);
   // As a number the largest size there is, 2^63 - 1, is 2^63.
   if (v.getUint8(base + AT.size) >= 0x80) bad('size', inode.size, 'below 2^63');
@@ -256,15 +293,12 @@ export function verifyInode(g: Geometry, inode: Inode, allocated: boolean, repor
   if (dinodeIsNrext64(v, base) && v.getUint16(base + DINODE64.at.nrext64_pad) !== 0)
     bad('nrext64_pad', v.getUint16(base + DINODE64.at.nrext64_pad), '0');
   verifyHints(g, inode, bad);
-  verifyLinks(g, inode, bad);
-  verifyTimes(inode, bad);
-  return ok;
 }
 
 /** Flags that a directory hands on to what is made in it. */
 const DIR_FLAGS = DIFLAG.RTINHERIT | DIFLAG.PROJINHERIT | DIFLAG.NOSYMLINKS | DIFLAG.EXTSZINHERIT;
 
-type Bad = (field: string, value: number | string, expected: string) => void;
+export type Bad = (field: string, value: number | string, expected: string) => void;
 
 const TIMES = ['atime', 'mtime', 'ctime', 'crtime'] as const;
 
@@ -278,12 +312,14 @@ function verifyHints(g: Geometry, inode: Inode, bad: Bad): void {
   const limit = Math.min(MAX_HINT, Math.floor(g.agblocks / 2));
   if ((flags & DIFLAG.EXTSIZE) !== 0 && !inode.isRegular)
     bad('flags', hex(flags), 'the extsize flag only where mode says a regular file');
-  if (hinted ? extsize === 0 || extsize > limit : extsize !== 0)
+  // An inode that is freed loses its flags and keeps its hints.
+  const used = inode.mode !== 0;
+  if (hinted ? extsize === 0 || extsize > limit : used && extsize !== 0)
     bad('extsize', extsize, hinted ? `1 to ${limit} by its flags` : '0 without a flag for it in flags');
   const cow = (inode.flags2 & DIFLAG2.COWEXTSIZE) !== 0;
   if (cow && !inode.isRegular && !inode.isDir)
     bad('flags2', hex(inode.flags2), 'the cowextsize flag only where mode says a file or directory');
-  if (cow ? cowextsize === 0 || cowextsize > limit : cowextsize !== 0)
+  if (cow ? cowextsize === 0 || cowextsize > limit : used && cowextsize !== 0)
     bad('cowextsize', cowextsize, cow ? `1 to ${limit} by flags2` : '0 without its flag in flags2');
 }
 
@@ -305,11 +341,7 @@ function verifyLinks(g: Geometry, inode: Inode, bad: Bad): void {
     bad('next_unlinked', next, 'null or an inode of the AG');
 }
 
-function verifyExtentCounts(
-  g: Geometry,
-  inode: Inode,
-  bad: (field: string, value: number | string, expected: string) => void,
-): void {
+function verifyExtentCounts(g: Geometry, inode: Inode, bad: Bad): void {
   const { view: v, base } = inode;
   const big = dinodeIsNrext64(v, base);
   const n = inode.nextents;

@@ -20,7 +20,7 @@ export function random(seed: number): () => number {
 }
 
 /** A field of `width` bits after the verb. Bits count from the most significant. */
-function after(verb: Verb, old: bigint, width: number, next: () => number): bigint {
+export function after(verb: Verb, old: bigint, width: number, next: () => number): bigint {
   const max = (1n << BigInt(width)) - 1n;
   switch (verb) {
     case 'zeroes':

@@ -11,12 +11,16 @@ import { LogError } from '../../src/journal/error.js';
 import { allRecords, allTransactions } from '../../src/journal/history.js';
 import { scanLog } from '../../src/journal/scan.js';
 import { summarizeLog } from '../../src/journal/status.js';
+import { recoverLog } from '../../src/transaction/recovery/recover.js';
 import { openVolume } from '../../src/volume/volume.js';
+import { DamagedLog, damages, recoverDamaged } from '../campaign/damaged-log.js';
+import { random as noise } from '../fuzz/verbs.js';
 import { fixture } from '../support/fixture.js';
 import { copyImage, oracle, tmpdir } from '../support/oracle.js';
 import { random } from '../support/random.js';
 import { activeRecords, DAMAGE_KINDS, damage } from './damage.js';
 import { linuxDecision } from './linux.js';
+import { changeField, logFields } from './logfields.js';
 
 interface Decision {
   /** 'replay' up to the head found, 'clean', or an error. */
@@ -131,4 +135,53 @@ test('where a damaged log ends, Linux says so too', oracle('mount', 'losetup', '
       assert.equal(linux.recovered, ours.what === 'replay', said);
     }
   }
+});
+
+test('an item that no filesystem could have logged is refused, by its LSN', () => {
+  const source = openSource(fixture('crash-rmapbt'));
+  const { g } = openVolume(source);
+  const state = scanLog(source, g);
+  const fields = [...logFields(activeRecords(state))];
+  const modes: [string, string, (old: bigint) => bigint, RegExp][] = [
+    ['INODE core', 'mode', () => 0xffffn, /inode \d+: mode is 0177777, expected a known file type/],
+    ['INODE core', 'onlink', () => 1n, /inode \d+: onlink is 1, expected 0/],
+    ['INODE core', 'flags2', (old) => old | 0x10n, /inode \d+: flags2 is 0x.*this filesystem's features/],
+    ['INODE core', 'v3_pad', () => 1n, /inode \d+: v3_pad is 0x1, expected 0/],
+    ['INODE core', 'forkoff', () => 0xffn, /inode \d+: forkoff is 255, expected below/],
+    ['INODE core', 'inumber', (old) => old + 1n, /inode \d+: inumber is \d+, expected \d+/],
+    ['INODE', 'boffset', (old) => old + 512n, /inode \d+ at block \d+, byte \d+: not its place/],
+    ['BUF', 'blkno', (old) => old ^ 1n, /a buffer at block \d+, where nothing of its type stands/],
+  ];
+  for (const [structure, field, change, expected] of modes) {
+    const place = fields.find((f) => f.structure === structure && f.field === field)!;
+    const overlay = new OverlaySource(source);
+    assert.ok(changeField(overlay, state, place, change, random(1)));
+    const before = overlay.dirtyPages;
+    assert.throws(
+      () => recoverLog(overlay),
+      (error: Error) => error instanceof LogError && expected.test(error.reason),
+      `${structure} ${field}`,
+    );
+    assert.equal(overlay.dirtyPages, before);
+  }
+});
+
+test('fields and sectors of real logs damaged: a LogError with nothing written, or a recovery', () => {
+  const decided = new Set<string>();
+  for (const [i, name] of ['crash-plain', 'crash-attri', 'crash-xmi'].entries()) {
+    const log = new DamagedLog(fixture(name));
+    const next = noise(i);
+    for (const { what, apply } of damages(log, next)) {
+      if (next() % 8 !== 0) continue;
+      const overlay = new OverlaySource(log.file);
+      if (!apply(overlay, next)) continue;
+      try {
+        decided.add(recoverDamaged(overlay, false).kind);
+      } catch (error) {
+        assert.fail(`${name}: ${what}: ${(error as Error).stack}`);
+      }
+    }
+    log.close();
+  }
+  assert.deepEqual([...decided].sort(), ['recovered', 'refused']);
 });

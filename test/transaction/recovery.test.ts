@@ -1,6 +1,6 @@
 /** Recovery: images of real crashes come back as Linux brings them back, from any cut. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -15,12 +15,15 @@ import { openVolume } from '../../src/volume/volume.js';
 import { judge } from '../campaign/crash.js';
 import { judgeIntents } from '../campaign/intents.js';
 import { holdings, kill } from '../campaign/kill.js';
+import { activeRecords } from '../journal/damage.js';
+import { openRecord, writeRecord } from '../journal/logfields.js';
 import { xfsimg } from '../support/cli.js';
-import { CRASH_GEOMETRIES, crashImage, Load, treeDifferences } from '../support/crash.js';
+import { CRASH_GEOMETRIES, crashImage, Load, linuxTree, treeDifferences } from '../support/crash.js';
 import { Cut, CutSource } from '../support/cut.js';
 import { fixture } from '../support/fixture.js';
-import { withMount } from '../support/mount.js';
-import { oracle, sha256, tmpdir } from '../support/oracle.js';
+import { crash, withMount } from '../support/mount.js';
+import { copyImage, oracle, run, sha256, tmpdir } from '../support/oracle.js';
+import { mkfs } from '../support/populate.js';
 import { random } from '../support/random.js';
 import type { Tree, TreeNode } from '../support/tree.js';
 import { readTree, withoutSystem } from '../volume/readtree.js';
@@ -101,6 +104,45 @@ test('and as Linux finishes them, parent pointers and all', needed, () => {
   for (const name of ['crash-attri', 'crash-xmi'])
     assert.deepEqual(judgeIntents(fixture(name)).differences, [], name);
 });
+
+test(
+  'a filesystem that had just grown, and one whose superblock the log destroys',
+  oracle('mount', 'mkfs.xfs', 'xfs_growfs'),
+  () => {
+    const image = join(tmpdir(), 'grown');
+    mkfs(image, { size: 300 * 2 ** 20, args: ['-m', 'rmapbt=1'], tiny: true });
+    truncateSync(image, 600 * 2 ** 20);
+    withMount(image, (at) => {
+      run('xfs_growfs', [at]);
+      for (let i = 0; i < 12; i++) mkdirSync(join(at, `dir-${i}`));
+      crash(at, { flushlog: true });
+    });
+    const file = FileSource.open(image);
+    const overlay = new OverlaySource(file);
+    recoverLog(overlay);
+    const volume = openVolume(overlay);
+    assert.equal(volume.g.dblocks, 600 * 256);
+    assert.deepEqual(
+      treeDifferences(linuxTree(copyImage(image, `${image}.linux`)), withoutSystem(readTree(volume))),
+      [],
+    );
+    assert.deepEqual(volume.faults, []);
+
+    const state = scanLog(file, openVolume(file).g);
+    const record = activeRecords(state).find(({ data }) => Buffer.from(data).includes('XFSB'))!;
+    const { headers, data } = openRecord(record);
+    data[Buffer.from(data).indexOf('XFSB')] ^= 1;
+    const destroyed = new OverlaySource(file);
+    writeRecord(destroyed, state, record, headers, data);
+    const before = destroyed.dirtyPages;
+    assert.throws(
+      () => recoverLog(destroyed),
+      /^LogError: log at LSN \d+\/\d+: it leaves a superblock that cannot be used: not an XFS/,
+    );
+    assert.equal(destroyed.dirtyPages, before);
+    file.close();
+  },
+);
 
 test('cut at any sector, an exchange goes on where it was', () => {
   const file = FileSource.open(fixture('crash-xmi'));
