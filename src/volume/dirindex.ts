@@ -174,6 +174,7 @@ class IndexCheck {
     const first = leafSpaceBlock(g);
     const end = Math.min(this.#blocks.end, freeSpaceBlock(g));
     const tree = { blocks: this.#blocks, of: 'dir', root: first, end } as const;
+    let nodes = false;
     walkDaTree(
       tree,
       (leaf, at, maxHash) => {
@@ -188,6 +189,7 @@ class IndexCheck {
         );
         const magic = leaf.getUint16(DA_AT.magic);
         if (magic !== XFS_DIR3_LEAF1_MAGIC && magic !== XFS_DIR3_LEAFN_MAGIC) return;
+        nodes ||= magic === XFS_DIR3_LEAFN_MAGIC;
         this.#checkLeaf(leaf, at);
         if (single) this.#checkLeafBests(leaf, at);
       },
@@ -203,7 +205,7 @@ class IndexCheck {
         expected: `${count} names; the first it misses is at address ${hex(this.#names.firstLeft())}`,
       });
     }
-    this.#checkFreeBlocks();
+    this.#checkFreeBlocks(nodes);
   }
 
   #bad(structure: string, at: number, field: string, value: number | string, expected: string): void {
@@ -242,12 +244,13 @@ class IndexCheck {
     }
   }
 
-  /** Node-form directories list the free space of their data blocks in blocks of their own. */
-  #checkFreeBlocks(): void {
+  /** Node-form directories list the free space of their data blocks in blocks of their own: all that there are. */
+  #checkFreeBlocks(nodes: boolean): void {
     const { g } = this.#volume;
     const first = freeSpaceBlock(g);
     const room = maxFreeBests(g.dirblksize);
     const { extents } = this.#blocks;
+    const found = new Set<number>();
     for (let i = 0; i < extents.count; i++) {
       const start = Math.max(extents.offset[i], first);
       const end = extents.offset[i] + extents.blocks[i];
@@ -258,7 +261,15 @@ class IndexCheck {
           return;
         }
         this.#checkFreeBlock(at, index, room);
+        found.add(index);
       }
+    }
+    for (let db = 0; nodes && db < this.#dataBlocks; db++) {
+      const index = Math.floor(db / room);
+      if (found.has(index) || this.#names.best(db) === NULLDATAOFF) continue;
+      const expected = `a block at file block ${first + index * g.dirblkfsbs}, for data block ${db}`;
+      this.#bad('dir free', first + index * g.dirblkfsbs, 'fhdr', 'missing', expected);
+      return;
     }
   }
 

@@ -32,6 +32,10 @@ export type ForkName = 'data' | 'attr';
 /** File blocks there can be: sizes end below 2^63 bytes. */
 export const maxFileBlock = (g: Geometry): number => Math.min(MAX_FILE_OFFSET, 2 ** 63 / g.blocksize);
 
+/** Whether a file can have these blocks. Sums past 2^53 would round down to the limit. */
+export const isFileRange = (g: Geometry, offset: number, blocks: number): boolean =>
+  offset <= maxFileBlock(g) - blocks;
+
 /** Takes an extent: file offset and length in blocks, start as fsblock. */
 export type ExtentVisitor = (offset: number, fsblock: number, blocks: number, unwritten: boolean) => void;
 
@@ -118,7 +122,7 @@ class ExtentCheck {
     }
     if (offset < this.#end)
       return this.#bad(index, 'startoff', offset, `${this.#end} or more, past the extent before`);
-    if (offset + blocks > maxFileBlock(this.#g))
+    if (!isFileRange(this.#g, offset, blocks))
       return this.#bad(index, 'startoff', offset, 'an end within 2^63 bytes');
     if (unwritten && !this.#mayBeUnwritten)
       this.#bad(index, 'extentflag', 1, '0: only data of files can be unwritten');

@@ -6,6 +6,16 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { BTREES, LONG_BLOCK, recordAt } from '../../src/format/btree.js';
+import { sealCrc } from '../../src/format/checksum.js';
+import { freeSpaceBlock } from '../../src/format/dir.js';
+import { extentBlocks, extentFsblock, extentOffset, packExtent } from '../../src/format/extent.js';
+import { agbnoOfFsblock, agnoOfFsblock, blockOffset } from '../../src/format/geometry.js';
+import { viewOf } from '../../src/format/structure.js';
+import { standingOn } from '../../src/repair/judge/standing.js';
+import { walkExtents, walkForkBlocks } from '../../src/volume/fork.js';
+import { resolvePath } from '../../src/volume/path.js';
+import { bytesOf, openVolume } from '../../src/volume/volume.js';
 import { type Case, fieldCases } from '../campaign/repair/cases.js';
 import { baseImage } from '../campaign/repair/images.js';
 import { Judge } from '../campaign/repair/judge.js';
@@ -37,6 +47,8 @@ const SAVED: Record<string, readonly string[]> = {
     'bmbt leaf/magic/firstbit',
     // Blocks of attributes whose bmbt is damaged look like nobody's, and are in the fork all the same.
     'bmbt leaf/bno/lastbit',
+    // A block of a directory comes back behind all others, and its size is short of it.
+    'bmbt leaf/startoff/zeroes',
     'bmbt leaf/numrecs/zeroes',
     // An ACL says how long it is.
     'short attr attr:acl/list[0].valuelen/sub',
@@ -120,6 +132,55 @@ function cases(
 
 for (const [name, damages] of Object.entries(SAVED))
   cases(`saved whole: ${name}`, name, damages, () => undefined);
+
+test(
+  'a target of two blocks is known by the header on its first',
+  oracle('mount', 'mkfs.xfs', 'setfattr'),
+  () => {
+    const volume = openVolume(baseImage('k1').source);
+    const { g } = volume;
+    const inode = resolvePath(volume, 'symlinks/s1023', { follow: false });
+    const found: (string | undefined)[] = [];
+    walkExtents(volume, inode, 'data', (_offset, fsblock, blocks) => {
+      const standing = standingOn(volume, agnoOfFsblock(g, fsblock), agbnoOfFsblock(g, fsblock));
+      found.push(`${blocks} blocks: ${standing?.what} of ${standing?.owner}`);
+    });
+    assert.deepEqual(found, [`2 blocks: symlink of ${inode.ino}`]);
+  },
+);
+
+test(
+  'a directory whose list of free space has lost its place',
+  oracle('mount', 'mkfs.xfs', 'xfs_repair', 'setfattr'),
+  async () => {
+    const image = baseImage('k1');
+    const volume = openVolume(image.source);
+    const { g } = volume;
+    const first = freeSpaceBlock(g);
+    const inode = resolvePath(volume, 'fragmented/dir', { follow: false });
+    const writes: { offset: number; bytes: Uint8Array }[] = [];
+    walkForkBlocks(volume, inode, 'data', (agno, agbno) => {
+      const bytes = bytesOf(volume.block(agno, agbno)).slice();
+      const v = viewOf(bytes);
+      if (v.getUint16(LONG_BLOCK.at.level) > 0) return;
+      const records = Array.from({ length: v.getUint16(LONG_BLOCK.at.numrecs) }, (_, i) => i);
+      const at = records.map((i) => recordAt(BTREES.bmbt, i)).find((r) => extentOffset(v, r) === first);
+      if (at === undefined) return;
+      packExtent(v, at, first, extentFsblock(v, at) - 1, extentBlocks(v, at), false);
+      sealCrc(bytes, LONG_BLOCK.at.crc);
+      writes.push({ offset: blockOffset(g, agno, agbno), bytes });
+    });
+    assert.equal(writes.length, 1);
+    const folder = tmpdir();
+    const bench = new Workbench(image, join(folder, 'image'));
+    const lane = { judge: new Judge(folder), outcomes: new Outcomes(join(folder, 'outcomes')) };
+    const damage = { id: 'k1/no free blocks', image: 'k1', structure: 'dir', writes };
+    const { clean, settled, lost } = await ours(bench, damage, lane, { quick: false, linux: false });
+    bench.close();
+    lane.judge.close();
+    assert.deepEqual({ clean, settled, lost }, { clean: true, settled: true, lost: [] });
+  },
+);
 
 cases('sharers keep what another loses', 'k1', ALONE, (damage) =>
   /(shared):([^/]+)/.exec(damage)?.slice(1).join('/'),

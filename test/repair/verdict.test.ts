@@ -55,3 +55,13 @@ test('a block of attributes is not the file that maps it as data, nor another fi
   const mixed = [claim(5, 0, CLAIM.DATA), claim(7, 3, CLAIM.ATTR), claim(8, 0, CLAIM.ATTR)];
   assert.deepEqual(judgeRun(runOf(mixed), OF_SEVEN).claims, ['corrupt', 'kept', 'corrupt']);
 });
+
+test('of two claims of metadata that does not verify, the one of an inode that adds up is kept', () => {
+  const context: Context = {
+    ...OF_SEVEN,
+    stands: () => false,
+    suspicion: (_, c) => (c.owner === 8 ? SUSPICION.INODE : SUSPICION.NONE),
+  };
+  const claims = [claim(8, 200, CLAIM.ATTR), claim(9, 0, CLAIM.DIR)];
+  assert.deepEqual(judgeRun(runOf(claims), context).claims, ['corrupt', 'kept']);
+});

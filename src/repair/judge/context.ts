@@ -91,9 +91,15 @@ export class Evidence implements Context {
       // Tree blocks were checked when the tree was walked; the free list's blocks hold nothing.
       return standing !== undefined && standing.owner === run.agno && standing.what.endsWith('bt');
     if (standing !== undefined) return standing.owner === claim.owner;
-    // A directory block of several filesystem blocks verifies as a whole, from its first.
-    if ((claim.info & CLAIM.DIR) === 0 || g.dirblkfsbs === 1) return false;
-    const first = run.start - (claim.offset % g.dirblkfsbs);
+    // A directory block of several filesystem blocks verifies as a whole, from its first, and so does a target.
+    const ahead =
+      claim.info & CLAIM.SYMLINK
+        ? run.start - this.#o.ags[run.agno].claims.start[claim.index]
+        : claim.info & CLAIM.DIR
+          ? claim.offset % g.dirblkfsbs
+          : 0;
+    if (ahead === 0) return false;
+    const first = run.start - ahead;
     if (first < 0 || blockOffset(g, run.agno, first) < 0) return false;
     return standingOn(volume, run.agno, first)?.owner === claim.owner;
   }

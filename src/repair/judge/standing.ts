@@ -18,7 +18,7 @@ import {
 } from '../../format/dir.js';
 import { blockOffset } from '../../format/geometry.js';
 import { getU64 } from '../../format/structure.js';
-import { SYMLINK_HDR, XFS_SYMLINK_MAGIC } from '../../format/symlink.js';
+import { SYMLINK_HDR, SYMLINK_MAXLEN, XFS_SYMLINK_MAGIC } from '../../format/symlink.js';
 import { bytesOf, type Volume } from '../../volume/volume.js';
 
 export interface Standing {
@@ -63,10 +63,18 @@ export function standingOn(volume: Volume, agno: number, agbno: number): Standin
     if (v === undefined || !holds(v, DIR3_BLK_HDR.at)) return undefined;
     return { what: 'dir', owner: getU64(v, DIR3_BLK_HDR.at.owner) };
   }
-  if (magic === XFS_SYMLINK_MAGIC || magic === XFS_ATTR3_RMT_MAGIC) {
+  if (magic === XFS_ATTR3_RMT_MAGIC) {
     if (!holds(block, SYMLINK_HDR.at)) return undefined;
-    const what = magic === XFS_SYMLINK_MAGIC ? 'symlink' : 'attr';
-    return { what, owner: getU64(block, SYMLINK_HDR.at.owner) };
+    return { what: 'attr', owner: getU64(block, SYMLINK_HDR.at.owner) };
+  }
+  if (magic === XFS_SYMLINK_MAGIC) {
+    // One header stands over all blocks of an extent.
+    const bytes = Math.min(block.getUint32(SYMLINK_HDR.at.bytes), SYMLINK_MAXLEN);
+    const length = Math.ceil((SYMLINK_HDR.size + bytes) / g.blocksize) * g.blocksize;
+    const offset = blockOffset(g, agno, agbno);
+    if (offset + length > volume.source.size) return undefined;
+    if (!holds(volume.cache.get(offset, length), SYMLINK_HDR.at)) return undefined;
+    return { what: 'symlink', owner: getU64(block, SYMLINK_HDR.at.owner) };
   }
   const daMagic = block.getUint16(DA_AT.magic);
   const dirLeaf = daMagic === XFS_DIR3_LEAF1_MAGIC || daMagic === XFS_DIR3_LEAFN_MAGIC;

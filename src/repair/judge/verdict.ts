@@ -107,9 +107,14 @@ function judgeMetadata(run: Run, context: Context, draft: Draft): void {
   draft.code = 'duplicate.corrupt';
   const data = run.claims.filter(isData);
   const staging = run.claims.some((c) => c.owner === RMAP_OWN.COW);
+  const sound = run.claims.filter((c) => context.suspicion(run, c) === SUSPICION.NONE);
   if (run.trust.rmap && run.claims.some((c) => c.confirmed)) {
     run.claims.forEach((c, i) => {
       if (!c.confirmed) draft.claims[i] = 'corrupt';
+    });
+  } else if (data.length === 0 && sound.length === 1) {
+    run.claims.forEach((c, i) => {
+      if (c !== sound[0]) draft.claims[i] = 'corrupt';
     });
   } else if (staging && data.length === 1 && context.suspicion(run, data[0]) === SUSPICION.NONE) {
     draft.code = 'duplicate.undecided';

@@ -94,7 +94,7 @@ export class ForkClaims {
     const agno = Math.floor(fsblock / this.#agShift);
     if (agno >= this.#lengths.length) return false;
     const agbno = fsblock - agno * this.#agShift;
-    if (blocks === 0 || agbno + blocks > this.#lengths[agno] || offset + blocks > this.#maxBlock)
+    if (blocks === 0 || agbno + blocks > this.#lengths[agno] || offset > this.#maxBlock - blocks)
       return false;
     const unwritten = extentUnwritten(v, at);
     if (unwritten && info & CLAIM.ATTR) return false;

@@ -14,7 +14,7 @@ import {
   isFsRange,
 } from '../../format/geometry.js';
 import { getU64 } from '../../format/structure.js';
-import { type ForkName, forkExtents, forkTree, maxFileBlock } from '../../volume/fork.js';
+import { type ForkName, forkExtents, forkTree, isFileRange } from '../../volume/fork.js';
 import type { Inode } from '../../volume/inode.js';
 import { bytesOf, type Volume } from '../../volume/volume.js';
 
@@ -87,7 +87,7 @@ class BmbtSalvage {
       const possible =
         blocks > 0 &&
         offset >= end &&
-        offset + blocks <= maxFileBlock(g) &&
+        isFileRange(g, offset, blocks) &&
         isFsRange(g, fsblock, blocks) &&
         agbnoOfFsblock(g, fsblock) >= firstFreeAgbno(g);
       // A record that cannot be true keeps its place: the count of the block goes by it.

@@ -51,6 +51,10 @@ export class EntryList implements DirEntries {
 
 const ENTRY_CODES = ['short-form-dir.', 'dir-', 'directory.'];
 
+/** Whether a directory has to be written anew: for what stands in it, or a size its blocks do not go with. */
+const callsForNew = ({ code, evidence }: Finding): boolean =>
+  ENTRY_CODES.some((c) => code.startsWith(c)) || (code === 'dinode.value' && evidence?.field === 'size');
+
 /** Directories that findings call for, and inodes that nothing leads to. */
 export class DirEdits {
   readonly #o: Observation;
@@ -65,8 +69,7 @@ export class DirEdits {
       const usable = slot >= 0 && (o.table.flags[slot] & (SLOT.USED | SLOT.DOUBTFUL)) === SLOT.USED;
       if (!usable) continue;
       if (f.code === 'inode.lost') this.#lost.push(f.ino);
-      else if (o.table.type[slot] === FTYPE.DIR && ENTRY_CODES.some((c) => f.code.startsWith(c)))
-        this.#dirs.add(f.ino);
+      else if (o.table.type[slot] === FTYPE.DIR && callsForNew(f)) this.#dirs.add(f.ino);
     }
   }
 

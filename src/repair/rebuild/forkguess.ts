@@ -12,7 +12,7 @@ import type { Fault } from '../../format/fault.js';
 import { agbnoOfFsblock, agnoOfFsblock, firstFreeAgbno, isFsRange } from '../../format/geometry.js';
 import { getU64 } from '../../format/structure.js';
 import { SYMLINK_MAXLEN } from '../../format/symlink.js';
-import { type ForkName, maxFileBlock } from '../../volume/fork.js';
+import { type ForkName, isFileRange } from '../../volume/fork.js';
 import type { Volume } from '../../volume/volume.js';
 import { standingOn } from '../judge/standing.js';
 
@@ -58,7 +58,7 @@ export function leadingExtents(volume: Volume, { view, at, size }: ForkBytes): n
     const offset = extentOffset(view, rec);
     const fsblock = extentFsblock(view, rec);
     const blocks = extentBlocks(view, rec);
-    if (blocks === 0 || offset < end || offset + blocks > maxFileBlock(g) || !isFsRange(g, fsblock, blocks))
+    if (blocks === 0 || offset < end || !isFileRange(g, offset, blocks) || !isFsRange(g, fsblock, blocks))
       break;
     if (agbnoOfFsblock(g, fsblock) < firstFreeAgbno(g)) break;
     end = offset + blocks;
