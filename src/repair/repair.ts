@@ -24,8 +24,9 @@ import type { DuplicatePolicy } from './rebuild/inodes.js';
 import { InodeEdits } from './rebuild/inodes.js';
 import { LostFound } from './rebuild/lostfound.js';
 import { MendState, mendCores } from './rebuild/mends.js';
+import type { Run } from './rebuild/runlist.js';
 import { FreeSpace, unusedRuns } from './rebuild/space.js';
-import { writeLog, writeOut } from './rebuild/writeout.js';
+import { mustFitLog, writeLog, writeOut } from './rebuild/writeout.js';
 import { copyOf } from './superblock.js';
 
 export interface RepairOptions {
@@ -95,8 +96,11 @@ function* repairing(
   const { g } = first.observation.volume;
   const damaged = findings.some(isDamage);
   if (!damaged && log.kind === 'clean') return { findings, log, written: 0 };
-  const losses = damaged ? yield* rebuild(overlay, first, findings, options) : [];
   const unused = damaged ? unusedRuns(first.observation) : [];
+  const { losses, inPlace } = damaged
+    ? yield* rebuild(overlay, first, findings, unused, options)
+    : { losses: [], inPlace: false };
+  if (inPlace) mustFitLog(g, overlay, unused);
   const write = (to: Source): number =>
     damaged ? writeOut(g, overlay, to, log.kind, unused) : writeLog(g, overlay, to, log.kind);
   if (options.undo !== undefined) {
@@ -109,19 +113,31 @@ function* repairing(
   return { findings: [...findings, ...losses], log, written: write(target) };
 }
 
+interface Rebuilt {
+  /** What could not be saved. */
+  readonly losses: readonly Finding[];
+  /** Whether something stands where what it was made from stood. */
+  readonly inPlace: boolean;
+}
+
 /** Rebuilds in the overlay what is wrong, and gives what could not be saved; throws where something is left. */
 function* rebuild(
   overlay: OverlaySource,
   first: Examination,
   findings: readonly Finding[],
+  unused: readonly (readonly Run[])[],
   options: RepairOptions,
-): Generator<OverlaySource, readonly Finding[], Examination> {
+): Generator<OverlaySource, Rebuilt, Examination> {
   const mends = new MendState();
+  let inPlace = false;
+  const rebuildTrees = (o: Observation, agnos: Iterable<number>): void => {
+    for (const agno of agnos) if (rebuildAg(o, agno, unused[agno])) inPlace = true;
+  };
   let state = first;
   for (let round = 0; round < MAX_ROUNDS && state.findings.some(isDamage); round++) {
     const { observation, judgement } = state;
     const { volume } = observation;
-    const space = new FreeSpace(observation);
+    const space = new FreeSpace(observation, unused);
     const lostFound = new LostFound(observation);
     // Cores before forks before what they hold before link counts: each is read through the one before.
     if (mendCores(observation, state.findings, volume, mends) > 0) {
@@ -146,9 +162,9 @@ function* rebuild(
         ...space.touched,
         ...agsOf(observation, new Set([...dirs.inodes, ...contents.inodes, volume.g.rootino])),
       ]);
-      const now = observe(openVolume(overlay));
-      for (const agno of agnos) rebuildAg(now, agno);
+      rebuildTrees(observe(openVolume(overlay)), agnos);
     }
+    if (space.inPlace) inPlace = true;
     state = yield overlay;
   }
   // Every AG that any finding concerned, before or after, gets new trees.
@@ -157,7 +173,7 @@ function* rebuild(
     if (isDamage(f) && f.agno !== undefined && f.code !== 'superblock.copy') damaged.add(f.agno);
   for (const look of state.observation.ags)
     if (Object.values(look.trees).some((t) => t.sound === false)) damaged.add(look.agno);
-  for (const agno of damaged) rebuildAg(state.observation, agno);
+  rebuildTrees(state.observation, damaged);
   setCounters(overlay, yield overlay);
   writeCopies(overlay, state.findings);
   const last = yield overlay;
@@ -167,7 +183,7 @@ function* rebuild(
       findings,
       left.map((f) => ({ ...f, path: f.path })),
     );
-  return mends.losses;
+  return { losses: mends.losses, inPlace };
 }
 
 /** AGs in which any of these inodes has blocks. */

@@ -68,7 +68,11 @@ const CLONES: readonly (readonly [string, string])[] = [
 
 export function makeBase(rmapbt: boolean): Base {
   const image = join(tmpdir(), 'base.img');
-  mkfs(image, { size: 300 << 20, args: ['-m', `rmapbt=${rmapbt ? 1 : 0},reflink=1`] });
+  mkfs(image, {
+    size: 64 << 20,
+    tiny: true,
+    args: ['-d', 'agcount=4', '-m', `rmapbt=${rmapbt ? 1 : 0},reflink=1`],
+  });
   const ino = new Map<string, number>();
   withMount(image, (root) => {
     for (const [name, blocks] of FILES) {

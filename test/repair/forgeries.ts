@@ -216,7 +216,7 @@ export const FORGERIES: Forgery[] = [
   },
   {
     name: 'data onto free space',
-    make: (b) => setExtent(b, 'other', 'startblock', 9000),
+    make: (b) => setExtent(b, 'other', 'startblock', b.agblocks - 100),
     rmap: ['mapping.free /other'],
     plain: ['free.leaked', 'mapping.free /other'],
   },
@@ -302,10 +302,10 @@ export const FORGERIES: Forgery[] = [
   },
   {
     name: 'a CoW staging record over free space, and one of sharing gone',
-    make: () =>
+    make: (b) =>
       refcount(
         'write -d recs[3].cowflag 1',
-        'write -d recs[3].startblock 9000',
+        `write -d recs[3].startblock ${b.agblocks - 100}`,
         'write -d recs[3].blockcount 5',
         'write -d recs[3].refcount 1',
       ),

@@ -1,6 +1,15 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir as systemTmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 
@@ -120,7 +129,9 @@ export function blank(path: string, bytes: number): void {
 
 /** `xfs_repair -n` finds nothing wrong: throws with its output if it does. Returns the output. */
 export function xfsRepairClean(image: string): string {
-  const { stdout, stderr } = run('xfs_repair', ['-n', '-f', image]);
+  // Small caches and no prefetch halve its time on a small image.
+  const small = statSync(image).size < 2 ** 30 ? ['-P', '-o', 'bhash=512'] : [];
+  const { stdout, stderr } = run('xfs_repair', ['-n', ...small, '-f', image]);
   return stdout + stderr;
 }
 

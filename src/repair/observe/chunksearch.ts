@@ -275,10 +275,11 @@ class Search {
     }
   }
 
-  /** Directory entries that name an inode, where they are known. */
+  /** Directory entries that name an inode, where they are known; the superblock names the root. */
   #entries(agino: number): number {
     const { table, inodes } = this.#o;
     const ino = inoOf(this.#g, this.#look.agno, agino);
+    if (ino === this.#g.rootino) return 1;
     const slot = table.slot(ino);
     if (slot >= 0) return table.entries.count[slot];
     return inodes.dangling.some((d) => d.ino === ino) ? 1 : 0;

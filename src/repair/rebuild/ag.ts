@@ -1,7 +1,8 @@
 /**
  * All btrees and headers of one AG anew, from who claims its blocks: free space is what nobody claims, reverse
  * mappings are the claims themselves, reference counts the number of data claims on a block, inode records
- * the chunks. The new trees go where nothing stands; the old ones become free space with the new headers.
+ * the chunks. The new trees go where nothing stands, and the old ones become free space with the new headers; in an
+ * AG without room for that they go in place of the old.
  */
 import { encodeAgf, encodeAgfl, encodeAgi, freelistMinimum, type TreeRoot } from '../../build/ag.js';
 import { type BtreeShape, btreeShape, bulkLoad } from '../../build/btree.js';
@@ -24,69 +25,61 @@ import { NULLAGINO } from '../../format/superblock.js';
 import { hasBtree } from '../../volume/btree.js';
 import { sharedRuns } from '../judge/compare.js';
 import { type AgLook, TREE_OWNER } from '../observe/aglook.js';
-import { CLAIM, Claims, type Runs } from '../observe/columns.js';
+import { CLAIM, type Claims, type Runs } from '../observe/columns.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
-import { NoSpaceError, type Run, unclaimed } from './space.js';
+import { intersect, type Run, runsHold, subtract, takeRuns } from './runlist.js';
+import { claimsBut, gapsIn, NoSpaceError } from './space.js';
 
 /** Owners whose claims are remade: the trees, the free list, and staging that no file refers to. */
 const REMADE = new Set<number>([RMAP_OWN.AG, RMAP_OWN.INOBT, RMAP_OWN.REFC, RMAP_OWN.COW]);
 
 const TREES: readonly AgBtreeName[] = ['bnobt', 'cntbt', 'rmapbt', 'inobt', 'finobt', 'refcountbt'];
 
-/** What an AG comes to once it is rebuilt. */
-export interface RebuiltAg {
-  readonly freeblks: number;
-  readonly freelist: number;
-  readonly btreeblks: number;
-  readonly inodes: number;
-  readonly freeInodes: number;
-}
-
 /**
- * Rebuilds AG `agno` into the observation's source. Throws NoSpaceError where the AG has no room for the new
- * trees beside the old ones; nothing has been written then.
+ * Rebuilds AG `agno` into the observation's source; `unused` is what nobody used in the image as it is. Returns whether
+ * the new trees stand where the old ones do. Throws NoSpaceError where the AG has no room for them there
+ * either; nothing has been written then.
  */
-export function rebuildAg(o: Observation, agno: number): RebuiltAg {
+export function rebuildAg(o: Observation, agno: number, unused: readonly Run[]): boolean {
   const { volume } = o;
   const { g } = volume;
   const look = o.ags[agno];
   const names = TREES.filter((name) => hasBtree(g, name));
 
-  // Claims that stay, and the room they leave; `old` is what the trees to be replaced stand in.
-  const fixed = new Claims();
-  const data = new Claims();
-  const { claims } = look;
-  for (let i = 0; i < claims.count; i++) {
-    if (REMADE.has(claims.owner[i])) continue;
-    fixed.add(claims.start[i], claims.blocks[i], claims.owner[i], claims.offset[i], claims.info[i]);
-    if (claims.info[i] & CLAIM.DATA)
-      data.add(claims.start[i], claims.blocks[i], claims.owner[i], claims.offset[i], claims.info[i]);
-  }
-  const free = unclaimed({ ...look, claims: fixed } as AgLook, false);
-  const room = unclaimed(look, false);
+  // Claims that stay, and the room they leave.
+  const { claims, length } = look;
+  const fixed = claimsBut(claims, (i) => REMADE.has(claims.owner[i]));
+  const data = claimsBut(fixed, (i) => (fixed.info[i] & CLAIM.DATA) === 0);
+  const free = gapsIn(fixed, length);
   const shared = g.features.reflink
     ? sharedRuns({ ...look, claims: data } as AgLook, data.order())
     : undefined;
   const owned = mergedRmaps(fixedRmaps(o, fixed));
   const chunks = chunksOf(o, agno);
 
-  // The trees take blocks, which changes what they record: settle on a size that holds itself.
-  let want = 0;
-  let plan: Plan | undefined;
-  for (let attempt = 0; attempt < 20 && plan === undefined; attempt++) {
-    const taken = takeRuns(room, want);
-    if (taken === undefined)
-      throw new NoSpaceError(
-        `AG ${agno}: rebuilding its btrees takes ${want} blocks, and there is no room for them`,
-      );
-    const left = subtract(free, taken);
-    const attempted = layOut(left, taken);
-    if (attempted.needed > want) want = attempted.needed;
-    else plan = attempted;
+  const gaps = gapsIn(claims, length);
+  const plan = layOutIn(intersect(gaps, unused)) ?? layOutIn(gaps);
+  const instead = plan ?? layOutIn(free);
+  if (instead === undefined)
+    throw new NoSpaceError(
+      `AG ${agno} is full: its btrees must be written anew, and do not fit into ${runsHold(free)} blocks`,
+    );
+  write(instead);
+  return plan === undefined;
+
+  /** The trees take blocks, which changes what they record: settles on a size that holds itself. */
+  function layOutIn(room: readonly Run[]): Plan | undefined {
+    let want = 0;
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const taken = takeRuns(room, want);
+      if (taken === undefined) return undefined;
+      const plan = layOut(subtract(free, taken), taken);
+      if (plan.needed <= want) return plan;
+      want = plan.needed;
+    }
+    return undefined;
   }
-  if (plan === undefined) throw new NoSpaceError(`AG ${agno}: no layout of its btrees holds itself`);
-  return write(plan);
 
   /** Shapes for a given free space; blocks left over go to the free list. */
   function layOut(left: Run[], taken: Run[]): Plan {
@@ -118,7 +111,7 @@ export function rebuildAg(o: Observation, agno: number): RebuiltAg {
     return { left, taken, shapes, needed };
   }
 
-  function write(p: Plan): RebuiltAg {
+  function write(p: Plan): void {
     const blocks: number[] = [];
     for (const r of p.taken) for (let b = 0; b < r.blocks; b++) blocks.push(r.start + b);
     // Trees that live on the free list first, so that their blocks and the free list's run together.
@@ -207,11 +200,6 @@ export function rebuildAg(o: Observation, agno: number): RebuiltAg {
         unlinked,
       }),
     );
-    const btreeblks = (['bnobt', 'cntbt', 'rmapbt'] as const).reduce(
-      (sum, name) => sum + (trees[name] === undefined ? 0 : trees[name].blocks - 1),
-      0,
-    );
-    return { freeblks, freelist: freelist.length, btreeblks, inodes, freeInodes };
   }
 }
 
@@ -333,36 +321,4 @@ function chunksOf(o: Observation, agno: number): { all: Chunk[]; free: Chunk[] }
     if (freecount > 0) free.push(chunk);
   }
   return { all, free };
-}
-
-/** `count` blocks out of `room`: the smallest run that holds all, else the largest ones. In block order. */
-function takeRuns(room: readonly Run[], count: number): Run[] | undefined {
-  if (count === 0) return [];
-  const whole = room.filter((r) => r.blocks >= count).sort((a, b) => a.blocks - b.blocks)[0];
-  if (whole !== undefined) return [{ start: whole.start, blocks: count }];
-  const out: Run[] = [];
-  let left = count;
-  for (const r of [...room].sort((a, b) => b.blocks - a.blocks)) {
-    const n = Math.min(left, r.blocks);
-    if (n > 0) out.push({ start: r.start, blocks: n });
-    left -= n;
-  }
-  return left > 0 ? undefined : out.sort((a, b) => a.start - b.start);
-}
-
-/** Runs without the blocks of `taken`; both ascending. */
-function subtract(runs: readonly Run[], taken: readonly Run[]): Run[] {
-  const out: Run[] = [];
-  let k = 0;
-  for (const run of runs) {
-    let at = run.start;
-    const end = run.start + run.blocks;
-    while (k < taken.length && taken[k].start + taken[k].blocks <= at) k++;
-    for (let i = k; i < taken.length && taken[i].start < end; i++) {
-      if (taken[i].start > at) out.push({ start: at, blocks: taken[i].start - at });
-      at = Math.max(at, taken[i].start + taken[i].blocks);
-    }
-    if (at < end) out.push({ start: at, blocks: end - at });
-  }
-  return out;
 }

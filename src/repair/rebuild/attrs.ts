@@ -89,20 +89,20 @@ export function writeAttrFork(
   const room = readInode(volume, ino, { verify: false }).attrSize;
   if (attrs.length === 0) {
     const bytes = new Uint8Array(0);
-    replaceFork(volume, ino, 'attr', { format: FORK_FORMAT.EXTENTS, bytes, extents: 0, blocks: 0 });
+    replaceFork(volume, space, ino, 'attr', { format: FORK_FORMAT.EXTENTS, bytes, extents: 0, blocks: 0 });
     return;
   }
   const size = shortFormAttrSize(attrs);
   if (size !== undefined && size <= room) {
     const bytes = shortFormAttrs(attrs);
-    replaceFork(volume, ino, 'attr', { format: FORK_FORMAT.LOCAL, bytes, extents: 0, blocks: 0 });
+    replaceFork(volume, space, ino, 'attr', { format: FORK_FORMAT.LOCAL, bytes, extents: 0, blocks: 0 });
     return;
   }
   const plan = planAttrs(g, attrs);
-  const list = takeBlocks(volume, space, ino, [{ offset: 0, count: plan.blocks }]);
+  const list = takeBlocks(volume, space, ino, 'attr', [{ offset: 0, count: plan.blocks }]);
   writeAttrs(g, ino, plan, targetOf(volume, list));
-  const built = buildNewFork(volume, space, ino, list, room);
-  replaceFork(volume, ino, 'attr', { ...built, blocks: list.total + built.treeBlocks });
+  const built = buildNewFork(volume, space, { ino, fork: 'attr' }, list, room);
+  replaceFork(volume, space, ino, 'attr', { ...built, blocks: list.total + built.treeBlocks });
 }
 
 // Leaves.

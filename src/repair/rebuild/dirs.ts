@@ -223,11 +223,17 @@ export function writeDirectory(
   const { size } = plan;
   if (plan.form === 'short') {
     const bytes = shortFormDir(g, entries, parent);
-    replaceFork(volume, ino, 'data', { format: FORK_FORMAT.LOCAL, bytes, extents: 0, blocks: 0, size });
+    replaceFork(volume, space, ino, 'data', {
+      format: FORK_FORMAT.LOCAL,
+      bytes,
+      extents: 0,
+      blocks: 0,
+      size,
+    });
     return;
   }
-  const list = takeBlocks(volume, space, ino, plan.blocks);
+  const list = takeBlocks(volume, space, ino, 'data', plan.blocks);
   writeDir(g, ino, parent, entries, plan, targetOf(volume, list));
-  const built = buildNewFork(volume, space, ino, list, room);
-  replaceFork(volume, ino, 'data', { ...built, blocks: list.total + built.treeBlocks, size });
+  const built = buildNewFork(volume, space, { ino, fork: 'data' }, list, room);
+  replaceFork(volume, space, ino, 'data', { ...built, blocks: list.total + built.treeBlocks, size });
 }

@@ -1,9 +1,9 @@
 /** Changes to inodes that the verdicts ask for: mappings dropped and restored, flags, counts. */
-import { buildFork, ExtentColumns } from '../../build/fork.js';
+import { ExtentColumns } from '../../build/fork.js';
 import { sealCrc } from '../../format/checksum.js';
 import { DIFLAG2, DINODE, FORK_FORMAT } from '../../format/dinode.js';
 import { FTYPE, leafSpaceBlock } from '../../format/dir.js';
-import { agnoOfIno, fsblockOf, fsblockOffset, inodeOffset } from '../../format/geometry.js';
+import { fsblockOf, fsblockOffset, inodeOffset } from '../../format/geometry.js';
 import { setU64 } from '../../format/structure.js';
 import { type ForkName, forkFormat, walkExtents } from '../../volume/fork.js';
 import { readInode } from '../../volume/inode.js';
@@ -16,7 +16,7 @@ import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
 import { salvageBmbt } from './bmbt.js';
 import type { LostFound } from './lostfound.js';
-import { forkHolds, placeFork } from './newfork.js';
+import { buildNewFork, forkHolds, placeFork } from './newfork.js';
 import type { FreeSpace } from './space.js';
 
 interface Piece {
@@ -198,10 +198,7 @@ function applyEdit(volume: Volume, space: FreeSpace, ino: number, edit: Edit): v
     }
     const list = changedFork(volume, ino, fork, edit);
     const size = fork === 'data' ? old.dataSize : old.attrSize;
-    const built = buildFork(g, ino, list, size, {
-      take: (count) => space.take(agnoOfIno(g, ino), count),
-      emit: (fsblock, block) => volume.source.write(fsblockOffset(g, fsblock), block),
-    });
+    const built = buildNewFork(volume, space, { ino, fork, tree: true }, list, size);
     placeFork(bytes, old, fork, built);
     blocks += list.total + built.treeBlocks;
   }

@@ -165,7 +165,7 @@ export class LostFound {
         }
       }
     }
-    throw new NoSpaceError('no free inode for lost+found');
+    throw new NoSpaceError('no inode is free for lost+found');
   }
 }
 

@@ -7,7 +7,7 @@ import { setU64, viewOf } from '../../format/structure.js';
 import { type ForkName, walkExtents, walkForkBlocks } from '../../volume/fork.js';
 import { type Inode, readInode } from '../../volume/inode.js';
 import { bytesOf, type Volume } from '../../volume/volume.js';
-import type { FreeSpace } from './space.js';
+import type { FreeSpace, OldFork } from './space.js';
 
 const IGNORE = (): void => {};
 
@@ -22,16 +22,17 @@ export function forkHolds(volume: Volume, inode: Inode, fork: ForkName): number 
   return blocks;
 }
 
-/** Takes free blocks for runs of a fork, near the inode. */
+/** Takes blocks for runs of a fork that is written anew, near the inode. What the old one holds was read by now. */
 export function takeBlocks(
   volume: Volume,
   space: FreeSpace,
   ino: number,
+  fork: ForkName,
   runs: readonly { readonly offset: number; readonly count: number }[],
 ): ExtentColumns {
   const list = new ExtentColumns();
   for (const run of runs) {
-    const taken = space.take(agnoOfIno(volume.g, ino), run.count);
+    const taken = space.take(agnoOfIno(volume.g, ino), run.count, { ino, fork });
     for (let i = 0; i < run.count; i++) list.add(run.offset + i, taken[i], 1);
   }
   return list;
@@ -52,16 +53,18 @@ export function targetOf(volume: Volume, list: ExtentColumns): ForkTarget {
   };
 }
 
+/** The inode's part of a fork that maps `list`, its btree in new blocks. */
 export function buildNewFork(
   volume: Volume,
   space: FreeSpace,
-  ino: number,
+  old: OldFork,
   list: ExtentColumns,
   room: number,
 ): BuiltFork {
   const { g } = volume;
+  const { ino } = old;
   return buildFork(g, ino, list, room, {
-    take: (count) => space.take(agnoOfIno(g, ino), count),
+    take: (count) => space.take(agnoOfIno(g, ino), count, old),
     emit: (fsblock, block) => volume.source.write(fsblockOffset(g, fsblock), block),
   });
 }
@@ -104,7 +107,13 @@ export function placeFork(
 }
 
 /** Puts a fork in the place of the inode's own. The blocks of the old one become nobody's. */
-export function replaceFork(volume: Volume, ino: number, fork: ForkName, to: NewFork): void {
+export function replaceFork(
+  volume: Volume,
+  space: FreeSpace,
+  ino: number,
+  fork: ForkName,
+  to: NewFork,
+): void {
   const { g } = volume;
   const old = readInode(volume, ino, { verify: false });
   const bytes = bytesOf(old.view).slice(old.base, old.base + g.inodesize);
@@ -117,4 +126,5 @@ export function replaceFork(volume: Volume, ino: number, fork: ForkName, to: New
   sealCrc(bytes, DINODE.at.crc);
   volume.source.write(inodeOffset(g, ino), bytes);
   volume.cache.clear();
+  space.gaveUp.push({ ino, fork });
 }

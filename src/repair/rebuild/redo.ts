@@ -36,12 +36,25 @@ export function logChanges(
     if (markChanged(buffer, before)) bufferItem(buffer, regions);
   }
   const bytes = regions.reduce((sum, r) => sum + r.length, 0);
-  const reserve = writer.recordSize + (state.device.blocks * BBSIZE) / 8;
-  if (writer.space(regions.length, bytes) + reserve > writer.free) return undefined;
+  if (!hasRoom(writer, regions.length, bytes)) return undefined;
   writer.clearStale();
   writer.checkpoint(regions);
   target.sync();
   return writer;
+}
+
+/** Whether the log has room for `changes`, all of each: pieces of them with gaps between take less. */
+export function fitsLog(state: LogState, changes: readonly Change[]): boolean {
+  const bytes = changes.reduce((sum, c) => sum + c.bytes.length + FORMAT_BYTES, 0);
+  return hasRoom(new LogWriter(state), changes.length * 2, bytes);
+}
+
+/** Most bytes of a buffer item's format structure. */
+const FORMAT_BYTES = 64;
+
+function hasRoom(writer: LogWriter, regions: number, bytes: number): boolean {
+  const reserve = writer.recordSize + (writer.device.blocks * BBSIZE) / 8;
+  return writer.space(regions, bytes) + reserve <= writer.free;
 }
 
 /** Marks the chunks of a buffer that are not as they were; false where none is. */

@@ -68,7 +68,7 @@ export function writeTarget(volume: Volume, space: FreeSpace, ino: number, targe
   const room = readInode(volume, ino, { verify: false }).dataSize;
   const size = target.length;
   if (size <= room) {
-    replaceFork(volume, ino, 'data', {
+    replaceFork(volume, space, ino, 'data', {
       format: FORK_FORMAT.LOCAL,
       bytes: target,
       extents: 0,
@@ -77,9 +77,11 @@ export function writeTarget(volume: Volume, space: FreeSpace, ino: number, targe
     });
     return;
   }
-  const list = takeBlocks(volume, space, ino, [{ offset: 0, count: symlinkBlocks(size, g.blocksize) }]);
+  const list = takeBlocks(volume, space, ino, 'data', [
+    { offset: 0, count: symlinkBlocks(size, g.blocksize) },
+  ]);
   writeSymlink(g, ino, target, list, targetOf(volume, list));
-  const built = buildNewFork(volume, space, ino, list, room);
+  const built = buildNewFork(volume, space, { ino, fork: 'data' }, list, room);
   const blocks = list.total + built.treeBlocks;
-  replaceFork(volume, ino, 'data', { ...built, blocks, size });
+  replaceFork(volume, space, ino, 'data', { ...built, blocks, size });
 }

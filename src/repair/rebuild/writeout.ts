@@ -11,11 +11,12 @@
  *
  * Each step is on stable storage before the next begins. A log too small for all the changes is left out (3, 5): new
  * btrees and directories stand in blocks that were free before, so that what the old ones say can still be read, and
- * a repair cut in step 4 is done again from there.
+ * a repair cut in step 4 is done again from there. What has to stand in place of the old needs the log (`mustFitLog`).
  */
 import { sealCrc } from '../../format/checksum.js';
 import { INCOMPAT } from '../../format/features.js';
 import { blockOffset, fsblockOffset, type Geometry } from '../../format/geometry.js';
+import { viewOf } from '../../format/structure.js';
 import { SUPERBLOCK, setFeatureBits, verifySuperblock } from '../../format/superblock.js';
 import type { OverlaySource } from '../../image/overlay.js';
 import type { Source } from '../../image/source.js';
@@ -26,13 +27,43 @@ import { recoverLog } from '../../transaction/recovery/recover.js';
 import { openVolume } from '../../volume/volume.js';
 import type { LogOutcome } from '../prepare.js';
 import { differingFields } from '../superblock.js';
-import { type Change, logChanges } from './redo.js';
-import type { Run } from './space.js';
+import { type Change, fitsLog, logChanges } from './redo.js';
+import { isIn, type Run } from './runlist.js';
+import { NoSpaceError } from './space.js';
 
 /** Sets or clears needsrepair in a superblock's sector. */
 function setNeedsrepair(sector: Uint8Array, on: boolean): void {
   setFeatureBits(sector, 'features_incompat', INCOMPAT.NEEDSREPAIR, on);
   sealCrc(sector, SUPERBLOCK.at.crc);
+}
+
+/** A source whose superblock says needsrepair, whoever writes it. */
+class MarkedSource implements Source {
+  readonly #under: Source;
+  constructor(under: Source) {
+    this.#under = under;
+  }
+  get size(): number {
+    return this.#under.size;
+  }
+  read(offset: number, into: Uint8Array): void {
+    this.#under.read(offset, into);
+  }
+  write(offset: number, from: Uint8Array): void {
+    if (offset > 0) {
+      this.#under.write(offset, from);
+      return;
+    }
+    const marked = from.slice();
+    setNeedsrepair(marked.subarray(0, viewOf(marked).getUint16(SUPERBLOCK.at.sectsize)), true);
+    this.#under.write(0, marked);
+  }
+  sync(): void {
+    this.#under.sync();
+  }
+  close(): void {
+    this.#under.close();
+  }
 }
 
 /** The same for the superblock in `target`, on stable storage. */
@@ -87,20 +118,21 @@ export function writeOut(
   const overlaid = new Uint8Array(g.sectsize);
   target.read(0, before);
   overlay.read(0, overlaid);
-  // Whatever can be replayed needs a superblock to be found by.
-  const same = isSame(before, overlaid);
-  if (same && log === 'replayed') recoverLog(target);
-  if (!same) target.write(0, overlaid);
-  markNeedsrepair(g, target, true);
-  if (!same && log === 'replayed') {
-    recoverLog(target);
+  if (isSame(before, overlaid)) {
+    if (log === 'replayed') recoverLog(target);
     markNeedsrepair(g, target, true);
+  } else {
+    // Whatever can be replayed needs a superblock to be found by; with it Linux would find the damage, too.
+    const marked = new MarkedSource(target);
+    marked.write(0, overlaid);
+    marked.sync();
+    if (log === 'replayed') recoverLog(marked);
   }
   if (log === 'dropped') dropLog(openVolume(target));
   const { fresh, blocks, headers, bytes } = changesOf(g, overlay, unused);
   writeAll(target, fresh);
   const state = cleanLog(target, g);
-  const redo = state && logChanges(target, state, [...blocks, ...headers.flatMap((h) => sectorsOf(g, h))]);
+  const redo = state && logChanges(target, state, inPlaceOf(g, { blocks, headers }));
   writeAll(target, blocks);
   writeAll(target, headers);
   if (redo !== undefined) {
@@ -110,6 +142,24 @@ export function writeOut(
   markNeedsrepair(g, target, false);
   return bytes;
 }
+
+/**
+ * Throws NoSpaceError where the log cannot hold what is to be written in place: asked before anything is written by a
+ * repair that overwrites what it was made from.
+ */
+export function mustFitLog(g: Geometry, overlay: OverlaySource, unused: readonly (readonly Run[])[]): void {
+  const state = cleanLog(overlay, g);
+  if (state === undefined || !fitsLog(state, inPlaceOf(g, changesOf(g, overlay, unused))))
+    throw new NoSpaceError(
+      'there are no free blocks beside what must be written anew, and the log is too small for it',
+    );
+}
+
+/** What is written over blocks in use, in pieces that can be logged. */
+const inPlaceOf = (g: Geometry, { blocks, headers }: Pick<Changes, 'blocks' | 'headers'>): Change[] => [
+  ...blocks,
+  ...headers.flatMap((h) => sectorsOf(g, h)),
+];
 
 /** The log of `target`, where something can be appended to it. */
 function cleanLog(target: Source, g: Geometry): LogState | undefined {
@@ -180,17 +230,4 @@ function changesOf(g: Geometry, overlay: OverlaySource, unused: readonly (readon
       return { offset: agno * agBytes, bytes: header };
     });
   return { fresh, blocks, headers, bytes };
-}
-
-/** Whether a block is in one of the runs, which ascend. */
-function isIn(runs: readonly Run[] | undefined, block: number): boolean {
-  let low = 0;
-  let high = (runs?.length ?? 0) - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >>> 1;
-    if (runs![middle].start <= block) low = middle;
-    else high = middle - 1;
-  }
-  const run = runs?.[low];
-  return run !== undefined && block >= run.start && block < run.start + run.blocks;
 }
