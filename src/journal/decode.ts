@@ -265,18 +265,22 @@ export class LogDecoder {
   }
 }
 
-/** The unpacked records from `from` to `to`, checked as recovery checks them. Throws LogError. */
+/**
+ * The unpacked records from `from` to `to`, checked as recovery checks them. Throws LogError. `readBefore`: they have
+ * been, and their checksums held.
+ */
 export function* checkedRecords(
   state: LogState,
   from: number,
   to: number,
   reader: LogReader = new LogReader(state.device),
+  readBefore = false,
 ): Generator<LogRecord> {
   const { device } = state;
   try {
     let fmt: number | undefined;
     for (const record of walkRecords(device, from, to, reader)) {
-      checkRecord(device, record);
+      checkRecord(device, record, readBefore);
       fmt ??= record.fmt;
       if (record.fmt !== fmt)
         throw new LogError(record.lsn, `log format is ${record.fmt}, that of the records before is ${fmt}`);
@@ -292,6 +296,8 @@ export function* checkedRecords(
 export interface DecodeOptions {
   /** Each transaction's regions hold only until the next is asked for: their memory is used again. */
   readonly transient?: boolean;
+  /** All of them have been read before: their checksums are not computed again. */
+  readonly readBefore?: boolean;
   /** To ask afterwards what was left open. */
   readonly decoder?: LogDecoder;
   /** Called before each record is decoded. */
@@ -309,7 +315,8 @@ export function* committedTransactions(
   if (state.clean) return;
   const reader = new LogReader(state.device);
   const decoder = options.decoder ?? new LogDecoder();
-  for (const record of checkedRecords(state, state.tail.block, state.head.block, reader)) {
+  const { tail, head } = state;
+  for (const record of checkedRecords(state, tail.block, head.block, reader, options.readBefore)) {
     options.onRecord?.(record);
     const committed: LogTransaction[] = [];
     try {

@@ -184,9 +184,10 @@ export function* walkRecords(
 }
 
 /** Checks what recovery asks of a record before it looks at the data. Throws LogError. */
-export function checkRecord(device: LogDevice, record: LogRecord): void {
+export function checkRecord(device: LogDevice, record: LogRecord, readBefore = false): void {
   const where = { cycle: record.cycle, block: record.block };
-  if (!recordCrcHolds(record)) throw new LogError(where, 'the checksum of the record is wrong');
+  if (!readBefore && !recordCrcHolds(record))
+    throw new LogError(where, 'the checksum of the record is wrong');
   if (record.fmt !== XLOG_FMT.LINUX_LE && record.fmt !== XLOG_FMT.LINUX_BE)
     throw new LogError(where, `log format is ${record.fmt}, expected 1 (little-endian) or 2 (big-endian)`);
   // Linux does not ask, and would stamp what it replays with whatever stands there.

@@ -121,7 +121,11 @@ export function redoLog(state: LogState): RedoResult {
   const cancels = new CancelTable();
   const counts = { transactions: 0, replayed: 0, newer: 0, cancelled: 0, quota: 0 };
   const pass = (options: { cancelsOnly: boolean }): Iterable<LogTransaction> =>
-    committedTransactions(state, { transient: true, decoder: new LogDecoder(options) });
+    committedTransactions(state, {
+      transient: true,
+      readBefore: !options.cancelsOnly,
+      decoder: new LogDecoder(options),
+    });
 
   const item = new LogItem();
   for (const { items } of pass({ cancelsOnly: true }))

@@ -26,8 +26,6 @@ interface Block {
   /** It is to get an LSN, or nothing but a new checksum, when no more is replayed at this one: see `settle`. */
   pending: boolean;
   lsn: Lsn | undefined;
-  /** It is what its last item says: its checksum is to be computed. */
-  sealed: boolean;
   /** How many states it went through. */
   states: number;
   checkedWhole: boolean;
@@ -108,7 +106,7 @@ export class BufferReplay {
     return block;
   }
 
-  /** Stamps what was replayed since the last call with its LSN. */
+  /** Stamps what was replayed since the last call with its LSN, and computes its checksums. */
   settle(): void {
     for (const block of this.#pending) this.#settle(block);
     this.#pending = [];
@@ -117,14 +115,13 @@ export class BufferReplay {
   #settle(block: Block): void {
     block.pending = false;
     if (block.type === BLFT.ATTR_RMT) {
-      block.sealed = true;
+      this.#sealRemote(block);
       return;
     }
     this.#set.locate(block.offset);
     const identity = identityOf(this.#set.view, this.#set.at);
     // A block that is not what its item says is left as logged.
-    block.sealed = identity?.type === block.type;
-    if (identity === undefined || !block.sealed) return;
+    if (identity?.type !== block.type) return;
     if (block.lsn !== undefined) {
       this.#checkPlace(block, identity, block.lsn);
       writeLsn(this.#stamp, 0, block.lsn);
@@ -133,6 +130,10 @@ export class BufferReplay {
     this.#set.head(block.offset, block.length);
     block.states++;
     block.checkedWhole = identity.checkedWhole;
+    // What of it is not logged was read a moment ago, and need not be read from the image again.
+    const bytes = this.#read(block);
+    sealCrc(bytes, identity.crc);
+    this.#put(block.offset, bytes, identity.crc, 4);
   }
 
   /** Linux refuses to write a block that is of another filesystem, or says that it belongs elsewhere. */
@@ -146,10 +147,9 @@ export class BufferReplay {
       throw new LogError(lsn, `a block for ${offset / SECTOR} of another filesystem`);
   }
 
-  /** Computes all checksums: to be called once, after the last item. */
+  /** Computes the checksums that are left, those of inodes: to be called once, after the last item. */
   finish(): void {
     this.settle();
-    for (const block of this.#blocks.values()) if (block.sealed) this.#seal(block);
     this.#set.sealInodes(this.#g.inodesize);
   }
 
@@ -168,7 +168,7 @@ export class BufferReplay {
     const key = offset + length / SECTOR - 1;
     let block = this.#blocks.get(key);
     if (block === undefined) {
-      const none = { type: -1, pending: false, lsn: undefined, sealed: false };
+      const none = { type: -1, pending: false, lsn: undefined };
       block = { offset, length, ...none, states: 0, checkedWhole: false, newer: false };
       this.#blocks.set(key, block);
     }
@@ -217,28 +217,21 @@ export class BufferReplay {
     }
   }
 
-  #seal({ offset, length, type }: Block): void {
-    const block = this.#scratch.subarray(0, length);
-    this.#set.read(offset, block);
-    const v = viewOf(block);
-    if (type === BLFT.ATTR_RMT) {
-      this.#sealRemote(offset, block, v);
-      return;
-    }
-    const identity = identityOf(v, 0);
-    // Another buffer can have been replayed over it since.
-    if (identity === undefined || identity.type !== type) return;
-    sealCrc(block, identity.crc);
-    this.#put(offset, block, identity.crc, 4);
+  #read({ offset, length }: Block): Uint8Array {
+    const bytes = this.#scratch.subarray(0, length);
+    this.#set.read(offset, bytes);
+    return bytes;
   }
 
   /** Each filesystem block of a remote value has a header, and no LSN that could count. */
-  #sealRemote(offset: number, block: Uint8Array, v: DataView): void {
+  #sealRemote(block: Block): void {
     const { blocksize } = this.#g;
-    for (let at = 0; at + blocksize <= block.length; at += blocksize) {
+    const bytes = this.#read(block);
+    const v = viewOf(bytes);
+    for (let at = 0; at + blocksize <= bytes.length; at += blocksize) {
       if (v.getUint32(at + ATTR3_RMT_HDR.at.magic) !== XFS_ATTR3_RMT_MAGIC) continue;
-      sealCrc(block.subarray(at, at + blocksize), ATTR3_RMT_HDR.at.crc);
-      this.#put(offset + at, block.subarray(at), ATTR3_RMT_HDR.at.crc, 4);
+      sealCrc(bytes.subarray(at, at + blocksize), ATTR3_RMT_HDR.at.crc);
+      this.#put(block.offset + at, bytes.subarray(at), ATTR3_RMT_HDR.at.crc, 4);
     }
   }
 

@@ -11,6 +11,8 @@ export const PAGE_SECTORS = 8;
 /** Bytes written at a time, and sectors of a gap that is written over. */
 const RUN = 1 << 20;
 const GAP_SECTORS = 8;
+/** Bytes after which the disk is given something to do. */
+const SYNC_EVERY = 8 << 20;
 
 export class WriteRun {
   readonly #under: Source;
@@ -26,6 +28,8 @@ export class WriteRun {
   #end = 0;
   #sectors = 0;
   #heads = 0;
+  /** Bytes written since the disk was last told. */
+  #waiting = 0;
 
   constructor(under: Source) {
     this.#under = under;
@@ -72,6 +76,11 @@ export class WriteRun {
       this.#under.read(first * SECTOR, this.#buffer.subarray(0, span * SECTOR));
     if (this.#heads < this.#sectors) this.#write(0);
     if (this.#heads > 0) this.#write(1);
+    this.#waiting += span * SECTOR;
+    if (this.#waiting >= SYNC_EVERY) {
+      this.#waiting = 0;
+      this.#under.startSync?.();
+    }
     this.#count = 0;
     this.#sectors = 0;
     this.#heads = 0;
