@@ -193,7 +193,8 @@ export function checkRecord(device: LogDevice, record: LogRecord, readBefore = f
   // Linux does not ask, and would stamp what it replays with whatever stands there.
   if (record.lsn.block !== record.block || record.lsn.cycle !== record.cycle)
     throw new LogError(where, `the record says it is LSN ${formatLsn(record.lsn)}`);
-  if (!sameUuid(device, record.headers))
+  // Zeros will do where there is nothing to replay, but not here.
+  if (!sameUuid(device, record.headers, false))
     throw new LogError(
       where,
       `record of another filesystem (UUID ${formatUuid(viewOf(record.headers), AT.fs_uuid)})`,
@@ -201,12 +202,12 @@ export function checkRecord(device: LogDevice, record: LogRecord, readBefore = f
 }
 
 /**
- * Whether the header sector at the start of `b` carries this filesystem's UUID, or zeros: Linux takes such a
+ * Whether the header sector at the start of `b` carries this filesystem's UUID, or `zeros`: Linux takes such a
  * record, for IRIX wrote no UUID (xfs_log_recover.c), and `xfsimg uuid` writes one in between.
  */
-export function sameUuid(device: LogDevice, b: Uint8Array): boolean {
+export function sameUuid(device: LogDevice, b: Uint8Array, zeros = true): boolean {
   let same = true;
-  let nil = true;
+  let nil = zeros;
   for (let i = 0; i < 16; i++) {
     const byte = b[AT.fs_uuid + i];
     same &&= byte === device.uuid[i];

@@ -13,7 +13,14 @@ import {
   FORK_FORMAT,
   XFS_DINODE_MAGIC,
 } from '../format/dinode.js';
-import { fsblockOffset, type Geometry, inodeOffset, isFsRange, isInoInRange } from '../format/geometry.js';
+import {
+  fsblockOffset,
+  type Geometry,
+  INODES_PER_CHUNK,
+  inodeOffset,
+  isFsRange,
+  isInoInRange,
+} from '../format/geometry.js';
 import { compareLsnAt, type Lsn, writeLsn } from '../format/log.js';
 import {
   BLFT,
@@ -71,7 +78,16 @@ export class InodeReplay {
     if (isCancelled(blkno, blocks)) return 'cancelled';
     const boffset = item.i32(layout.at.boffset);
     const offset = blkno * 512 + boffset;
-    if (!isInoInRange(this.g, ino) || offset !== inodeOffset(this.g, ino) || offset >= this.#set.size)
+    const { blocksize, inodesize } = this.g;
+    const buffer = blocks * 512;
+    if (
+      !isInoInRange(this.g, ino) ||
+      offset !== inodeOffset(this.g, ino) ||
+      boffset + inodesize > buffer ||
+      buffer % blocksize !== 0 ||
+      buffer > INODES_PER_CHUNK * Math.max(inodesize, blocksize) ||
+      offset >= this.#set.size
+    )
       throw bad(`inode ${ino} at block ${blkno}, byte ${boffset}: not its place`);
     const disk = this.#view;
     this.#set.read(offset, this.#disk);

@@ -23,17 +23,11 @@ import { openVolume } from '../../src/volume/volume.js';
 import { random, VERBS } from '../fuzz/verbs.js';
 import { activeRecords } from '../journal/damage.js';
 import { changeField, type LogField, logFields, openRecord, writeRecord } from '../journal/logfields.js';
-import {
-  CRASH_GEOMETRIES,
-  crashImage,
-  Load,
-  linuxTree,
-  PARENT_GEOMETRIES,
-  treeDifferences,
-} from '../support/crash.js';
+import { CRASH_GEOMETRIES, crashImage, Load, PARENT_GEOMETRIES, treeDifferences } from '../support/crash.js';
 import { fixture } from '../support/fixture.js';
+import { mount, unmount } from '../support/mount.js';
 import { copyImage, run, tmpdir } from '../support/oracle.js';
-import type { Tree } from '../support/tree.js';
+import { describeTree, type Tree } from '../support/tree.js';
 import { readTree, withoutSystem } from '../volume/readtree.js';
 import { isBothStamped } from './intents.js';
 
@@ -177,8 +171,12 @@ export type Verdict =
   | 'same'
   | 'same, unreadable'
   | 'stricter'
+  | 'damaged contents, found when read'
   | 'REPLAYED WHAT LINUX REFUSES'
   | 'DIFFERENT';
+
+/** Linux has no user or group of that number and shows another. */
+const NO_ID = /: [ug]id is 4294967295, expected 65534$/;
 
 /** What Linux makes of a copy of the image, held against what xfsimg makes of it. */
 export function compareWithLinux(
@@ -191,9 +189,16 @@ export function compareWithLinux(
   const mark = `xfsimg: ${image} ${performance.now()}`;
   writeFileSync('/dev/kmsg', mark);
   try {
-    tree = withoutSystem(linuxTree(image));
-  } catch (error) {
-    mounted = !/mount/.test((error as Error).message);
+    const at = mount(image, { options: 'noatime' });
+    try {
+      tree = withoutSystem(describeTree(at));
+    } catch {
+      // Something in it cannot be read.
+    } finally {
+      unmount(at);
+    }
+  } catch {
+    mounted = false;
   }
   const said = (): string[] =>
     run('dmesg', [])
@@ -205,7 +210,9 @@ export function compareWithLinux(
   if (!mounted)
     return ours.kind === 'refused'
       ? { verdict: 'both refuse', why: [] }
-      : { verdict: 'REPLAYED WHAT LINUX REFUSES', why: said() };
+      : ours.tree === undefined
+        ? { verdict: 'damaged contents, found when read', why: said() }
+        : { verdict: 'REPLAYED WHAT LINUX REFUSES', why: said() };
   if (ours.kind === 'refused') return { verdict: 'stricter', why: [ours.reason] };
   if (tree === undefined || ours.tree === undefined)
     return tree === ours.tree
@@ -214,7 +221,9 @@ export function compareWithLinux(
           verdict: 'DIFFERENT',
           why: [`${tree === undefined ? 'Linux' : 'xfsimg'} cannot read it all`, ...said()],
         };
-  const differences = treeDifferences(tree, ours.tree).filter((line) => !isBothStamped(line, since));
+  const differences = treeDifferences(tree, ours.tree).filter(
+    (line) => !isBothStamped(line, since) && !NO_ID.test(line),
+  );
   return differences.length === 0 ? { verdict: 'same', why: [] } : { verdict: 'DIFFERENT', why: differences };
 }
 

@@ -150,6 +150,8 @@ test('an item that no filesystem could have logged is refused, by its LSN', () =
     ['INODE core', 'forkoff', () => 0xffn, /inode \d+: forkoff is 255, expected below/],
     ['INODE core', 'inumber', (old) => old + 1n, /inode \d+: inumber is \d+, expected \d+/],
     ['INODE', 'boffset', (old) => old + 512n, /inode \d+ at block \d+, byte \d+: not its place/],
+    ['INODE', 'len', (old) => old + 1n, /inode \d+ at block \d+, byte \d+: not its place/],
+    ['record header', 'fs_uuid', () => 0n, /record of another filesystem \(UUID 0{8}-/],
     ['BUF', 'blkno', (old) => old ^ 1n, /a buffer at block \d+, where nothing of its type stands/],
   ];
   for (const [structure, field, change, expected] of modes) {
