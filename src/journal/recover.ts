@@ -81,14 +81,18 @@ const AG_HEADERS: Readonly<Record<number, number>> = {
   [BLFT.AGFL]: AG_SECTOR.agfl,
 };
 
-/** Why what an item says it holds cannot stand where it says: every AG begins with its headers, the rest is blocks. */
+/**
+ * Why what an item says it holds cannot stand where it says: every AG begins with its headers, the rest is blocks. What
+ * has no type can be any of these: repair logs sectors like that.
+ */
 function placeFault(g: Geometry, item: LogItem): string | undefined {
   const blkno = bufBlkno(item);
-  const sector = AG_HEADERS[blftOf(bufFlags(item))];
+  const type = blftOf(bufFlags(item));
+  const sector = AG_HEADERS[type];
   const offset = blkno * 512;
   const right =
     sector === undefined
-      ? offset % g.blocksize === 0
+      ? offset % (type === BLFT.UNKNOWN ? g.sectsize : g.blocksize) === 0
       : offset % (g.agblocks * g.blocksize) === sector * g.sectsize;
   return right ? undefined : `a buffer at block ${blkno}, where nothing of its type stands`;
 }

@@ -1,6 +1,8 @@
 /** The healthy images of the repair campaign: small, every shape of object in them. */
 import { readFileSync } from 'node:fs';
+import { OverlaySource } from '../../../src/image/overlay.js';
 import { MemorySource } from '../../../src/image/source.js';
+import { recoverLog } from '../../../src/transaction/recovery/recover.js';
 import { resolvePath } from '../../../src/volume/path.js';
 import { openVolume } from '../../../src/volume/volume.js';
 import { allTargets, type Target } from '../../fuzz/targets.js';
@@ -36,9 +38,8 @@ export function baseImage(name: string): BaseImage {
     mkfs: { size: 64 * MIB, tiny: true, args: ['-d', 'agcount=4', ...IMAGES[name]] },
     populate: { scale: 'tiny' },
   });
-  const bytes = readFileSync(path);
-  const source = new MemorySource(bytes);
-  const volume = openVolume(source);
+  const image = imageAt(name, path);
+  const volume = openVolume(image.source);
   const inodes = new Map<string, number>();
   const seen = new Set<number>();
   for (const [note, where] of notes) {
@@ -47,13 +48,22 @@ export function baseImage(name: string): BaseImage {
     seen.add(ino);
   }
   inodes.set('root', volume.g.rootino);
+  return { ...image, targets: allTargets(volume, inodes) };
+}
+
+/** An image whose fields are not asked for; its tree is what is to be seen once the log is replayed. */
+export function imageAt(name: string, path: string): BaseImage {
+  const bytes = readFileSync(path);
+  const source = new MemorySource(bytes);
+  const replayed = new OverlaySource(source);
+  recoverLog(replayed);
   return {
     name,
     path,
     bytes,
     source,
     sha: sha256(path),
-    targets: allTargets(volume, inodes),
-    tree: new BaseTree(volume),
+    targets: [],
+    tree: new BaseTree(openVolume(replayed)),
   };
 }
