@@ -5,13 +5,13 @@
  * where there is no bundle yet.
  */
 const { spawnSync } = require('node:child_process');
-const { createHash } = require('node:crypto');
-const { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
+const { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { dirname, join } = require('node:path');
-const { cacheOf, load } = require('./load.js');
+const { Script } = require('node:vm');
+const paths = require('./load.js');
 
-const bundle = join(__dirname, '../dist/xfsimg.cjs');
+const top = dirname(__dirname);
 
 /** Command lines on IMAGE, in this order, each its words apart by blanks; under the name of the first word. */
 const LINES = `
@@ -37,62 +37,81 @@ rmdir IMAGE /none
 label IMAGE
 uuid IMAGE
 info IMAGE
+info IMAGE --format table
 ls IMAGE -l /a
 tree IMAGE
 stat IMAGE /a
+stat IMAGE /a --format table
 cat IMAGE /a/moved
 find IMAGE
+find IMAGE --format table
 du IMAGE
+du IMAGE --format table
 map IMAGE
+map IMAGE --format table
 dump IMAGE shared --paths
+dump IMAGE free --format table
 log IMAGE
+log IMAGE --format table
 extract IMAGE --tar -
 copy IMAGE COPY
 metadump IMAGE DUMP
 mdrestore RESTORED DUMP
 report IMAGE -o -
 repair IMAGE -n
+repair IMAGE
 undo IMAGE /none
 schema refcount
 completion bash
 help mkfs
 `;
 
-/** Ends the bundle with its hash, once. */
-function mark() {
-  const bytes = readFileSync(bundle);
-  if (/^\/\/[0-9a-f]{64}$/.test(bytes.subarray(-66).toString('latin1'))) return;
-  appendFileSync(bundle, `//${createHash('sha256').update(bytes).digest('hex')}`);
-}
-
-/** In a process of its own, for the commands print. */
-async function compile() {
+/** Runs every line, and --help of its command, by the program that `program(command)` gives. */
+async function runAll(program) {
   const folder = mkdtempSync(join(tmpdir(), 'xfsimg-compile-'));
-  const files = { MAN: join(__dirname, '../man') };
+  const files = { MAN: join(top, 'man') };
   for (const name of ['IMAGE', 'COPY', 'DUMP', 'RESTORED']) files[name] = join(folder, name);
   try {
-    const hash = readFileSync(bundle).subarray(-64);
     for (const line of LINES.trim().split('\n')) {
       const words = line.split(' ').map((word) => files[word] ?? word);
-      // Under a name of its own V8 compiles the bundle anew.
-      const { script, exports } = load(bundle, undefined, `${bundle} for ${words[0]}`);
-      await exports.main([words[0], '--help']);
-      await exports.main(words);
-      writeFileSync(cacheOf(bundle, words[0]), Buffer.concat([hash, script.createCachedData()]));
+      const { main } = program(words[0]);
+      await main(words[0] === 'help' ? ['--help'] : [words[0], '--help']);
+      await main(words);
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
+/** In a process of its own, for the commands print. */
+async function compile() {
+  const hash = readFileSync(paths.main(top), 'latin1').slice(-64);
+  // First which pieces each command needs; then they are compiled together and run again.
+  const needed = new Map();
+  await runAll((command) => {
+    const sources = needed.get(command) ?? new Map();
+    needed.set(command, sources);
+    return paths.load(top, command, Object.create(null), (id, source) => sources.set(id, source));
+  });
+  const scripts = new Map();
+  for (const [command, sources] of needed) {
+    // The hash that ends main.js is a comment up to the end of its line.
+    const source = `({${[...sources].map(([id, code]) => `${JSON.stringify(id)}:${code}\n`)}})`;
+    scripts.set(command, { source, script: new Script(source, { filename: paths.compiled(top, command) }) });
+  }
+  await runAll((command) => paths.load(top, command, scripts.get(command).script.runInThisContext()));
+  for (const [command, { source, script }] of scripts)
+    writeFileSync(paths.compiled(top, command), paths.pack(hash, script.createCachedData(), source));
+}
+
 if (process.argv[2] === 'child') compile();
 else
   try {
-    mark();
-    const folder = dirname(cacheOf(bundle, 'help'));
+    const folder = dirname(paths.compiled(top, 'help'));
     rmSync(folder, { recursive: true, force: true });
+    readFileSync(paths.main(top));
     mkdirSync(folder);
     spawnSync(process.execPath, [__filename, 'child'], { stdio: ['ignore', 'pipe', 'pipe'] });
   } catch {
-    // No bundle, or a folder that cannot be written to.
+    // No build, or a folder that cannot be written to.
   }

@@ -1,44 +1,83 @@
 /**
- * Runs the bundle. Compiling it takes longer than most commands; V8 can keep what it compiled, and compile.js puts
- * that into dist/compiled, a file for each command. Where it does not fit (another version of Node, other flags,
- * another bundle, no such file) V8 compiles as ever.
+ * Runs the pieces of the command line (see bundle.js). Compiling them takes longer than most commands; V8 can keep what
+ * it compiled, and compile.js puts that, with the pieces a command needs, into a file for each command in
+ * dist/compiled. Where such a file does not fit (another version of Node, other flags, another build, no such file) the
+ * pieces are read one by one and compiled as ever.
  */
 const { readFileSync } = require('node:fs');
 const { createRequire } = require('node:module');
-const { dirname, join } = require('node:path');
+const { join } = require('node:path');
 const { Script } = require('node:vm');
 
-/** Characters of the hash that ends the bundle and begins what was compiled of it: V8 itself compares lengths alone. */
+/** Characters of the hash that ends main.js and begins what was compiled: V8 itself compares lengths alone. */
 const HASH = 64;
+/** Bytes before what V8 kept: the hash, and how many bytes that is. What follows is the source. */
+const HEAD = HASH + 16;
 
-/** What V8 compiled of `source` for a command, or undefined where the file is missing or of another bundle. */
-function compiled(path, source) {
+const node = createRequire(__filename);
+
+/** commander asks for child_process, which takes 4 ms, and never uses it. */
+const childProcess = new Proxy({}, { get: (_, key) => node('node:child_process')[key] });
+
+/** The files of a package, by its folder. */
+exports.main = (top) => join(top, 'dist/cli/main.js');
+exports.compiled = (top, command) => join(top, 'dist/compiled', /^[a-z]+$/.test(command) ? command : 'help');
+
+/** The file that keeps `cache`, what V8 compiled of `source`. */
+exports.pack = (hash, cache, source) =>
+  Buffer.concat([
+    Buffer.from(hash + String(cache.length).padEnd(HEAD - HASH), 'latin1'),
+    cache,
+    Buffer.from(source),
+  ]);
+
+/** The pieces compiled for a command, or none where there are none of this build. `main`: the text of main.js. */
+function known(path, main) {
   try {
-    const cache = readFileSync(path);
-    if (source.endsWith(cache.latin1Slice(0, HASH))) return cache.subarray(HASH);
+    const kept = readFileSync(path);
+    if (!main.endsWith(kept.latin1Slice(0, HASH))) return {};
+    const end = HEAD + Number(kept.latin1Slice(HASH, HEAD));
+    const script = new Script(kept.latin1Slice(end), {
+      filename: path,
+      cachedData: kept.subarray(HEAD, end),
+    });
+    if (!script.cachedDataRejected) return script.runInThisContext();
   } catch {
-    // Nothing kept.
+    // No such file, or no whole one.
   }
-  return undefined;
+  return {};
 }
 
-/** Where what was compiled for the command `name` is kept; for --help and its like under `help`. */
-exports.cacheOf = (bundle, name) => join(dirname(bundle), 'compiled', /^[a-z]+$/.test(name) ? name : 'help');
-
-/** A module loaded when something of it is used: commander asks for child_process, which takes 4 ms, and never uses it. */
-const later = (require, name) => new Proxy({}, { get: (_, key) => require(name)[key] });
-
-/** Runs the bundle at `path` as Node would run a CommonJS module, for the command `name`. Returns its script and exports. */
-exports.load = (path, name, filename = path) => {
-  // The bundle is ASCII: esbuild escapes everything else.
-  const source = readFileSync(path, 'latin1');
-  const script = new Script(`(function(exports,require,module,__filename,__dirname){${source}\n})`, {
-    filename,
-    cachedData: name === undefined ? undefined : compiled(exports.cacheOf(path, name), source),
-  });
-  const module = { exports: {} };
-  const require = createRequire(path);
-  const ask = (id) => (id === 'node:child_process' ? later(require, id) : require(id));
-  script.runInThisContext().call(module.exports, module.exports, ask, module, path, dirname(path));
-  return { script, exports: module.exports };
+/**
+ * Runs the program in the folder `top` for a command. Returns what main.ts exports. `pieces`: functions by name to
+ * take instead of what is kept; `missed` is told of every piece that is read because it is not among them.
+ */
+exports.load = (top, command, pieces, missed) => {
+  const path = exports.main(top);
+  const main = readFileSync(path, 'latin1');
+  const functions = pieces ?? known(exports.compiled(top, command), main);
+  const loaded = new Map();
+  const importMeta = {
+    get url() {
+      return require('node:url').pathToFileURL(path.slice(0, -'/main.js'.length)).href;
+    },
+  };
+  const ask = (id) => {
+    if (!id.startsWith('./')) return id === 'node:child_process' ? childProcess : node(id);
+    let piece = loaded.get(id);
+    if (piece === undefined) {
+      const run = functions[id] ?? compile(id);
+      piece = run(ask, later, importMeta);
+      loaded.set(id, piece);
+    }
+    return piece;
+  };
+  const later = async (id) => ask(id);
+  const compile = (id) => {
+    const filename = join(path, '..', id);
+    const source = id === './main.js' ? main : readFileSync(filename, 'latin1');
+    missed?.(id, source);
+    return new Script(source, { filename }).runInThisContext();
+  };
+  return ask('./main.js');
 };

@@ -1,5 +1,5 @@
 /** From an image's path to an open edit and back to a clean log, with every error as one line. */
-import { type Edit, openEdit } from '../edit/edit.js';
+import type { Edit, openEdit } from '../edit/edit.js';
 import { CutSource, PowerCut } from '../image/cut.js';
 import type { Source } from '../image/source.js';
 import { type CutPoint, type EditOptions, note } from './edit-support.js';
@@ -20,10 +20,11 @@ export async function editImage(
   // Looked at first: what is no filesystem is refused by name, whether it can be written or not.
   openImage(path, options).close();
   const image = openImageSource(path, { ...options, write: true });
+  const { openEdit } = await import('../edit/edit.js');
   const { cut } = options;
   const source = cut === undefined ? image : new CutSource(image);
   try {
-    const edit = open(path, source, cut);
+    const edit = open(openEdit, path, source, cut);
     try {
       await work(edit);
     } catch (error) {
@@ -42,9 +43,9 @@ export async function editImage(
   }
 }
 
-function open(path: string, source: Source, cut: CutPoint | undefined): Edit {
+function open(edits: typeof openEdit, path: string, source: Source, cut: CutPoint | undefined): Edit {
   const cutting = source as CutSource;
-  const edit = openEdit(
+  const edit = edits(
     source,
     cut === undefined || !('after' in cut)
       ? {}

@@ -56,6 +56,7 @@ async function progressOf(options: RepairOptions): Promise<Progress> {
 }
 
 async function look(path: string, options: RepairOptions): Promise<void> {
+  const source = openImageSource(path, options);
   const [
     { examineByThreads },
     { restoreSuperblock, settleLog },
@@ -69,7 +70,6 @@ async function look(path: string, options: RepairOptions): Promise<void> {
     import('../volume/volume.js'),
     import('../journal/scan.js'),
   ]);
-  const source = openImageSource(path, options);
   const progress = await progressOf(options);
   try {
     const overlay = new OverlaySource(source);
@@ -113,13 +113,13 @@ function cleanLog(
 }
 
 async function change(path: string, options: RepairOptions): Promise<void> {
-  const [{ repairByThreads, UnrepairedError }, { saveUndo }, { refuseInUse }] = await Promise.all([
-    import('../repair/repair.js'),
-    import('../repair/undo.js'),
-    import('./inuse.js'),
-  ]);
+  const { refuseInUse } = await import('./inuse.js');
   refuseInUse(path, options.force, 'repairs');
   const source = openImageSource(path, { ...options, write: true });
+  const [{ repairByThreads, UnrepairedError }, { saveUndo }] = await Promise.all([
+    import('../repair/repair.js'),
+    import('../repair/undo.js'),
+  ]);
   const progress = await progressOf(options);
   try {
     const { findings, log, written } = await repairByThreads(source, {

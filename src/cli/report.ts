@@ -33,6 +33,7 @@ Example:
 }
 
 async function report(path: string, options: ReportOptions): Promise<void> {
+  const source = openImageSource(path, options);
   const [{ gather }, { reportPage }, { packageUrl }, { refuseImage }] = await Promise.all([
     import('../report/gather.js'),
     import('../report/page.js'),
@@ -40,7 +41,6 @@ async function report(path: string, options: ReportOptions): Promise<void> {
     import('./render/file.js'),
   ]);
   const { output } = options;
-  const source = openImageSource(path, options);
   try {
     if (output !== '-') refuseImage(path, output, 'page');
     const read = (name: string): string => fs.readFileSync(packageUrl(name), 'utf8');
