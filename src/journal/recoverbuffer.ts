@@ -1,6 +1,6 @@
 /** Replay of buffer items: logged chunks over the block, then LSN and checksum by what the block is. */
 
-import { sameUuid } from '../format/ag.js';
+import { sameUuidAt } from '../format/ag.js';
 import { ATTR3_RMT_HDR, XFS_ATTR3_RMT_MAGIC } from '../format/attr.js';
 import { sealCrc } from '../format/checksum.js';
 import { DINODE } from '../format/dinode.js';
@@ -10,7 +10,6 @@ import { type Lsn, writeLsn } from '../format/log.js';
 import { BLF, BLFT, blftOf } from '../format/logitems.js';
 import { getU64, viewOf } from '../format/structure.js';
 import { SUPERBLOCK } from '../format/superblock.js';
-import { bytesOf } from '../volume/volume.js';
 import { LogError } from './error.js';
 import { BufChunks, bufBlkno, bufBytes, bufFlags } from './items.js';
 import type { LogItem } from './logitem.js';
@@ -143,7 +142,7 @@ export class BufferReplay {
     const place = getU64(v, at + bno);
     if (place * SECTOR !== offset)
       throw new LogError(lsn, `a block for ${offset / SECTOR} that belongs at block ${place}`);
-    if (!sameUuid(this.#g, bytesOf(v), at + uuid))
+    if (!sameUuidAt(this.#g, v, at + uuid))
       throw new LogError(lsn, `a block for ${offset / SECTOR} of another filesystem`);
   }
 
@@ -182,10 +181,10 @@ export class BufferReplay {
   #isNewer(v: DataView, at: number, than: Lsn): boolean {
     const identity = identityOf(v, at);
     if (identity === undefined) return false;
-    const { metaUuidBytes, features } = this.#g;
+    const { features } = this.#g;
     const meta = identity.type === BLFT.SB && features.metaUuid;
     const uuidAt = at + (meta ? SUPERBLOCK.at.meta_uuid : identity.uuid);
-    for (let i = 0; i < 16; i++) if (v.getUint8(uuidAt + i) !== metaUuidBytes[i]) return false;
+    if (!sameUuidAt(this.#g, v, uuidAt)) return false;
     const cycle = v.getUint32(at + identity.lsn);
     const block = v.getUint32(at + identity.lsn + 4);
     if ((cycle === 0 && block === 0) || (cycle === NO_LSN && block === NO_LSN)) return false;

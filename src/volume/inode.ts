@@ -3,7 +3,7 @@
  * with one read a chunk.
  */
 
-import { sameUuid } from '../format/ag.js';
+import { sameUuidAt } from '../format/ag.js';
 import { crcHolds } from '../format/checksum.js';
 import {
   attrForkSize,
@@ -242,7 +242,7 @@ export function verifyCore(g: Geometry, inode: Inode, bad: Bad): void {
 
 function verifyIdentity(g: Geometry, { view: v, base, ino }: Inode, bad: Bad): void {
   if (v.getUint8(base + AT.version) !== 3) bad('version', v.getUint8(base + AT.version), '3');
-  if (!sameUuid(g, bytesOf(v), base + AT.uuid)) bad('uuid', formatUuid(v, base + AT.uuid), g.metaUuid);
+  if (!sameUuidAt(g, v, base + AT.uuid)) bad('uuid', formatUuid(v, base + AT.uuid), g.metaUuid);
   if (getU64(v, base + AT.inumber) !== ino) bad('inumber', getU64(v, base + AT.inumber), `${ino}`);
 }
 
