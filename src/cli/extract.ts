@@ -1,5 +1,6 @@
 /** `xfsimg extract`: files of an image into a directory, or as a tar stream. */
 import type { Command } from 'commander';
+import { showBytes } from '../format/text.js';
 import { addImageOptions, type ImageOptions } from './image.js';
 
 interface ExtractFlags extends ImageOptions {
@@ -49,11 +50,11 @@ async function extract(image: string, path: string, flags: ExtractFlags): Promis
     const each = (): void => progress.count('extracting', 'files', whole);
     const complain = (name: Uint8Array, why: string): void => {
       progress.clear();
-      damage.line(`/${Buffer.from(name).toString('utf8')}: ${why}`);
+      damage.line(`/${showBytes(name)}: ${why}`);
     };
     const note = (name: Uint8Array, why: string): void => {
       progress.clear();
-      process.stderr.write(`xfsimg: ${image}: /${Buffer.from(name).toString('utf8')} ${why}\n`);
+      process.stderr.write(`xfsimg: ${image}: /${showBytes(name)} ${why}\n`);
     };
     if (flags.directory !== undefined) {
       const { extractDirectory } = await import('../dump/extract/directory.js');

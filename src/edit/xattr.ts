@@ -1,11 +1,12 @@
 /** Extended attributes set and removed by the names Linux gives them; ACLs in Linux's form or as text. */
 import {
-  ACL_TAG,
   type AclEntry,
   aclFromText,
   aclFromXattr,
+  aclProblem,
   POSIX_ACL_ACCESS,
   POSIX_ACL_DEFAULT,
+  sortAcl,
 } from '../format/acl.js';
 import { NAMESPACE_FLAG, XATTR_SIZE_MAX } from '../format/attr.js';
 import { S_IF } from '../format/dinode.js';
@@ -21,9 +22,6 @@ import { checkFlags, markChanged } from './inode.js';
 type Attr =
   | { readonly kind: 'plain'; readonly flags: number; readonly name: Uint8Array; readonly user: boolean }
   | { readonly kind: 'acl'; readonly which: keyof typeof ACL_NAME };
-
-/** Most entries of an ACL (XFS_ACL_MAX_ENTRIES). */
-const MAX_ACL = Math.floor((XATTR_SIZE_MAX - 4) / 12);
 
 /** What a full name means: "user.x", "trusted.x", "security.x", "system.posix_acl_access" or "..._default". */
 function parseName(full: Uint8Array, path: Uint8Array): Attr {
@@ -155,20 +153,7 @@ function parseAcl(
     return no(
       'not an ACL: text such as user::rw-,user:1000:r--,group::r--,mask::r--,other::--- with numbers for names',
     );
-  const count = (tag: number): number => acl.filter((e) => e.tag === tag).length;
-  const named = count(ACL_TAG.USER) + count(ACL_TAG.GROUP);
-  for (const tag of [ACL_TAG.USER_OBJ, ACL_TAG.GROUP_OBJ, ACL_TAG.OTHER])
-    if (count(tag) !== 1) no('an ACL has one entry each for user::, group:: and other::');
-  if (count(ACL_TAG.MASK) !== 1 && (named > 0 || count(ACL_TAG.MASK) > 1))
-    no('an ACL with named users or groups has one mask::');
-  if (acl.length > MAX_ACL) no(`an ACL of ${acl.length} entries: at most ${MAX_ACL}`);
-  const sorted = acl.sort((a, b) => a.tag - b.tag || (a.id ?? 0) - (b.id ?? 0));
-  for (const [i, e] of sorted.entries()) {
-    const before = sorted[i - 1];
-    if (before !== undefined && before.tag === e.tag && before.id === e.id)
-      no('an ACL names a user or group twice');
-    if (!Object.values<number>(ACL_TAG).includes(e.tag) || (e.perm & ~7) !== 0)
-      no('an ACL with an unknown entry');
-  }
-  return sorted;
+  const sorted = sortAcl(acl);
+  const problem = aclProblem(sorted);
+  return problem === undefined ? sorted : no(problem);
 }

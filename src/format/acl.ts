@@ -3,7 +3,7 @@
  * (posix_acl_xattr.h, little-endian), XFS keeps them as "trusted" SGI_ACL_FILE (or _DEFAULT) in another
  * (struct xfs_acl, big-endian).
  */
-import { ATTR_FLAG } from './attr.js';
+import { ATTR_FLAG, XATTR_SIZE_MAX } from './attr.js';
 import { viewOf } from './structure.js';
 import { bytesToText } from './text.js';
 
@@ -21,6 +21,8 @@ const XATTR_HEADER = 4;
 const XATTR_ENTRY = 8;
 const DISK_HEADER = 4;
 const DISK_ENTRY = 12;
+/** Most entries (XFS_ACL_MAX_ENTRIES). */
+const ACL_MAX = Math.floor((XATTR_SIZE_MAX - DISK_HEADER) / DISK_ENTRY);
 
 export interface AclEntry {
   /** ACL_TAG. */
@@ -114,6 +116,29 @@ export function aclToDisk(entries: readonly AclEntry[]): Uint8Array {
   return bytes;
 }
 
+/** By tag and id, as they are kept. */
+export const sortAcl = (entries: readonly AclEntry[]): AclEntry[] =>
+  [...entries].sort((a, b) => a.tag - b.tag || (a.id ?? 0) - (b.id ?? 0));
+
+/** Why sorted entries are no ACL that Linux takes (posix_acl_valid); undefined where they are one. */
+export function aclProblem(acl: readonly AclEntry[]): string | undefined {
+  const count = (tag: number): number => acl.filter((e) => e.tag === tag).length;
+  const named = count(ACL_TAG.USER) + count(ACL_TAG.GROUP);
+  for (const tag of [ACL_TAG.USER_OBJ, ACL_TAG.GROUP_OBJ, ACL_TAG.OTHER])
+    if (count(tag) !== 1) return 'an ACL has one entry each for user::, group:: and other::';
+  if (count(ACL_TAG.MASK) !== 1 && (named > 0 || count(ACL_TAG.MASK) > 1))
+    return 'an ACL with named users or groups has one mask::';
+  if (acl.length > ACL_MAX) return `an ACL of ${acl.length} entries: at most ${ACL_MAX}`;
+  for (const [i, e] of acl.entries()) {
+    const before = acl[i - 1];
+    if (before !== undefined && before.tag === e.tag && before.id === e.id)
+      return 'an ACL names a user or group twice';
+    if (!Object.values<number>(ACL_TAG).includes(e.tag) || (e.perm & ~7) !== 0)
+      return 'an ACL with an unknown entry';
+  }
+  return undefined;
+}
+
 const LETTERS: Record<string, number> = { r: 4, w: 2, x: 1, '-': 0 };
 
 /**
@@ -148,7 +173,7 @@ export function aclFromText(
     else return undefined;
   }
   if (out.length === 0) return undefined;
-  return out.sort((a, b) => a.tag - b.tag || (a.id ?? 0) - (b.id ?? 0));
+  return sortAcl(out);
 }
 
 /** "user::rwx,user:1000:r--,group::r-x,mask::r-x,other::r--" */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeFilled } from '../../src/mkfs/populate/make.js';
@@ -49,6 +49,35 @@ test('a protofile makes what mkfs.xfs makes of it', oracle('mount', 'mkfs.xfs', 
       },
     );
   assertSameTrees(timeless(ours), timeless(theirs));
+});
+
+test('protofiles that cannot be are refused by line, and nothing is left', async () => {
+  const folder = tmpdir();
+  const [proto, image] = [join(folder, 'proto'), join(folder, 'image')];
+  const root = '/none\n0 0\nd--755 0 0\n';
+  for (const [text, message] of [
+    ['some text\n', /line 1: is neither a directory/],
+    ['more than two words\n', /line 1: is neither a directory, a tar archive nor a protofile/],
+    ['/none\n0 0\n---755 0 0 x\n', /line 3: the root is no directory/],
+    [`${root}a d--7x5 0 0\n`, /line 4: "d--7x5" is no mode/],
+    [`${root}a d--755 0 0\nb d--755 0 zero\n`, /line 5: zero is no number/],
+    [`${root}a d--755 0 0\nb d--755 0 0 : $\n$\n`, /line 6: ends too early/],
+    [`${root}a d--755 0 0 $\na d--755 0 0\n`, /line 5: a comes twice/],
+    [`${root}a ---644 0 0 ${folder}/gone\n`, /line 4: .*gone: cannot be read: no such file/],
+    [`${root}a ---644 0 0 ${folder}\n`, /line 4: .*: cannot be read: illegal operation on a directory/],
+    [`${root}a c--644 0 0 1 999999\n`, /device 1,999999 is out of range/],
+    // Deeper than a stack is.
+    [`${root}${'d d--755 0 0\n'.repeat(100_000)}`, /line 100003: ends too early/],
+  ] as const) {
+    writeFileSync(proto, text);
+    await assert.rejects(makeFilled(image, { size: 64 * MIB }, { source: proto }), (error: Error) => {
+      assert.equal(error.name, 'MkfsError', error.stack);
+      assert.match(error.message, message);
+      assert.doesNotMatch(error.message, /\n/);
+      return true;
+    });
+    assert.equal(existsSync(image), false);
+  }
 });
 
 test('owners, names left out, a metadata list', oracle('mount', 'xfs_repair'), async () => {

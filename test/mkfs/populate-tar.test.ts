@@ -180,6 +180,17 @@ const HOSTILE: [string, Buffer, RegExp][] = [
     archiveOf([member('x', { pax: [['SCHILY.xattr.user.x', 'v'.repeat(65537)]] })]),
     /65537/,
   ],
+  [
+    'an ACL without its three entries',
+    archiveOf([member('x', { pax: [['SCHILY.acl.access', 'user::rwx']] })]),
+    /an ACL has one entry each/,
+  ],
+  ['a path too long', archiveOf([member('x', { pax: [['path', 'p/'.repeat(40_000)]] })]), /80000 bytes/],
+  [
+    'a file where the root was',
+    archiveOf([member('./', { typeflag: '2', linkname: '/etc' })]),
+    /is there already, as a directory/,
+  ],
 ];
 
 function negativeSize(): Buffer {

@@ -2,15 +2,16 @@
 import type { NewAttr } from '../../build/attr.js';
 import {
   aclFromXattr,
+  aclProblem,
   aclToDisk,
   POSIX_ACL_ACCESS,
   POSIX_ACL_DEFAULT,
   SGI_ACL_DEFAULT,
   SGI_ACL_FILE,
+  sortAcl,
 } from '../../format/acl.js';
 import { ATTR_FLAG, XATTR_SIZE_MAX } from '../../format/attr.js';
-import { showBytes } from '../../format/text.js';
-import { type SourceXattr, sourceError } from './tree.js';
+import { type SourceXattr, showPath, sourceError } from './tree.js';
 
 const PREFIXES: readonly (readonly [string, number])[] = [
   ['user.', 0],
@@ -32,7 +33,7 @@ export function storedAttr(
   const name = Buffer.from(x.name.buffer, x.name.byteOffset, x.name.length).toString('latin1');
   if (x.value.length > XATTR_SIZE_MAX)
     throw sourceError(
-      `${where()}: attribute ${showBytes(x.name)} has ${x.value.length} bytes; XFS holds ${XATTR_SIZE_MAX}`,
+      `${where()}: attribute ${showPath(x.name)} has ${x.value.length} bytes; XFS holds ${XATTR_SIZE_MAX}`,
     );
   const acl =
     name === `system.${POSIX_ACL_ACCESS}`
@@ -44,7 +45,10 @@ export function storedAttr(
     const entries = aclFromXattr(x.value);
     if (entries === undefined) throw sourceError(`${where()}: attribute ${name} is no ACL`);
     if (entries.length === 0) return undefined;
-    return { flags: ATTR_FLAG.ROOT, name: Buffer.from(acl), value: aclToDisk(entries) };
+    const sorted = sortAcl(entries);
+    const problem = aclProblem(sorted);
+    if (problem !== undefined) throw sourceError(`${where()}: attribute ${name}: ${problem}`);
+    return { flags: ATTR_FLAG.ROOT, name: Buffer.from(acl), value: aclToDisk(sorted) };
   }
   const twin =
     name === `trusted.${SGI_ACL_FILE}`
@@ -59,7 +63,7 @@ export function storedAttr(
     const rest = x.name.subarray(prefix.length);
     if (rest.length < 1 || rest.length > 255)
       throw sourceError(
-        `${where()}: attribute ${showBytes(x.name)} has a name of ${rest.length} bytes: 1 to 255`,
+        `${where()}: attribute ${showPath(x.name)} has a name of ${rest.length} bytes: 1 to 255`,
       );
     return { flags, name: rest, value: x.value };
   }

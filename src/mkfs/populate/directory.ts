@@ -13,7 +13,15 @@ import { S_IF, S_IFMT } from '../../format/dinode.js';
 import { reason } from '../../image/source.js';
 import { dataRuns } from './holes.js';
 import { excluder, type Rules } from './rules.js';
-import { type NodeFields, nextRun, SourceTree, SPARSE, sourceError, type TreeSource } from './tree.js';
+import {
+  type NodeFields,
+  nextRun,
+  SourceTree,
+  SPARSE,
+  showPath,
+  sourceError,
+  type TreeSource,
+} from './tree.js';
 import { startXattrs } from './xattrs.js';
 
 const SLASH = Buffer.from('/');
@@ -70,7 +78,7 @@ export class DirectorySource implements TreeSource {
     const sparse: number[] = [];
     const links = new Map<string, number>();
     const root = stat(this.#root);
-    if (!root.isDirectory()) throw sourceError(`${this.#root.toString()}: is not a directory`);
+    if (!root.isDirectory()) throw sourceError(`${showPath(this.#root)}: is not a directory`);
     tree.add(-1, Buffer.alloc(0), fieldsOf(root));
     const folders: { row: number; path: Buffer; below: string }[] = [{ row: 0, path: this.#root, below: '' }];
     for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
@@ -152,7 +160,7 @@ export class DirectorySource implements TreeSource {
     try {
       this.#fd = openSync(path, 'r');
     } catch (error) {
-      throw sourceError(`${path.toString()}: cannot be read: ${reason(error)}`);
+      throw sourceError(`${showPath(path)}: cannot be read: ${reason(error)}`);
     }
     this.#file = file;
     this.#size = this.tree.size[file];
@@ -196,7 +204,7 @@ function stat(path: Buffer): BigIntStats {
   try {
     return lstatSync(path, { bigint: true });
   } catch (error) {
-    throw sourceError(`${path.toString()}: ${reason(error)}`);
+    throw sourceError(`${showPath(path)}: ${reason(error)}`);
   }
 }
 
@@ -204,7 +212,7 @@ function list(path: Buffer): Buffer[] {
   try {
     return readdirSync(path, { encoding: 'buffer' });
   } catch (error) {
-    throw sourceError(`${path.toString()}: cannot be listed: ${reason(error)}`);
+    throw sourceError(`${showPath(path)}: cannot be listed: ${reason(error)}`);
   }
 }
 

@@ -13,7 +13,7 @@ import {
   readSync,
   statSync,
 } from 'node:fs';
-import { S_IF } from '../../format/dinode.js';
+import { S_IF, S_IFMT } from '../../format/dinode.js';
 import { reason } from '../../image/source.js';
 import { excluder, type Rules } from './rules.js';
 import { type NodeFields, SIZE_UNKNOWN, SourceTree, sourceError, type TreeSource } from './tree.js';
@@ -39,8 +39,6 @@ export function openProto(path: string, rules: Rules): ProtoSource {
 export class ProtoSource implements TreeSource {
   readonly tree = new SourceTree();
   readonly warnings: string[] = [];
-  /** Of each file: where its name is in the protofile, and the line. */
-  readonly #files: { readonly path: Uint8Array; readonly line: number }[] = [];
   readonly #now: number;
   readonly #path: string;
   readonly #words: Words;
@@ -62,9 +60,9 @@ export class ProtoSource implements TreeSource {
     if (!/^\d+$/.test(this.#text()) || !/^\d+$/.test(this.#text()))
       throw this.#bad('is neither a directory, a tar archive nor a protofile');
     const root = this.#fields();
-    if ((root.mode & 0o170000) !== S_IF.DIR) throw this.#bad('the root is no directory');
+    if ((root.mode & S_IFMT) !== S_IF.DIR) throw this.#bad('the root is no directory');
     this.tree.add(-1, new Uint8Array(0), root);
-    this.#entries(0, '', false);
+    this.#entries();
     this.#check();
   }
 
@@ -74,26 +72,32 @@ export class ProtoSource implements TreeSource {
     for (let i = 0; i < tree.count; i++) {
       if (tree.size[i] !== SIZE_UNKNOWN) continue;
       try {
-        accessSync(this.#files[tree.handle[i]].path as Buffer, constants.R_OK);
+        accessSync(this.#words.wordFrom(tree.handle[i]), constants.R_OK);
       } catch (error) {
         throw this.#unreadable(i, error);
       }
     }
   }
 
-  /** Entries of directory `row` up to "$". `skip`: it was left out. */
-  #entries(row: number, below: string, skip: boolean): void {
-    for (;;) {
-      // The root's may end with the protofile.
-      const name = row === 0 && !skip ? this.#words.next() : this.#next();
-      if (name === undefined || (name.length === 1 && name[0] === 0x24)) return;
-      const path = this.#excluded === undefined ? '' : `${below}${latin1(name)}`;
-      const leftOut = skip || this.#excluded?.(path) === true;
+  /** Entries of one directory after the other, each up to "$"; the root's may end with the protofile. */
+  #entries(): void {
+    const { tree } = this;
+    const open: Folder[] = [{ row: 0, path: '', leftOut: false }];
+    for (let folder = open.at(-1); folder !== undefined; folder = open.at(-1)) {
+      const { row } = folder;
+      const name = open.length === 1 ? this.#words.next() : this.#next();
+      if (name === undefined || (name.length === 1 && name[0] === 0x24)) {
+        open.pop();
+        continue;
+      }
+      const path = this.#excluded === undefined ? '' : `${folder.path}${latin1(name)}`;
+      const leftOut = folder.leftOut || this.#excluded?.(path) === true;
       const fields = this.#fields();
-      const type = fields.mode & 0o170000;
+      const type = fields.mode & S_IFMT;
       // A directory inherits setgid from the one it is in, as everywhere.
-      if (type === S_IF.DIR) fields.mode |= this.tree.mode[row] & 0o2000;
+      if (type === S_IF.DIR) fields.mode |= tree.mode[row] & 0o2000;
       const target = type === S_IF.LNK || type === S_IF.REG ? this.#next() : undefined;
+      const targetAt = this.#words.wordAt;
       if (type === S_IF.REG) fields.size = SIZE_UNKNOWN;
       if (type === S_IF.CHR || type === S_IF.BLK) {
         fields.major = this.#number();
@@ -101,13 +105,12 @@ export class ProtoSource implements TreeSource {
       }
       let child = row;
       if (!leftOut) {
-        if (this.tree.find(row, name) >= 0) throw this.#bad(`${latin1(name)} comes twice`);
-        child = this.tree.add(row, name, fields);
-        if (target !== undefined && type === S_IF.LNK) this.tree.setTarget(child, target);
-        if (target !== undefined && type === S_IF.REG)
-          this.tree.handle[child] = this.#files.push({ path: target, line: this.#words.line }) - 1;
+        if (tree.find(row, name) >= 0) throw this.#bad(`${latin1(name)} comes twice`);
+        child = tree.add(row, name, fields);
+        if (type === S_IF.REG) tree.handle[child] = targetAt;
+        else if (target !== undefined) tree.setTarget(child, target);
       }
-      if (type === S_IF.DIR) this.#entries(child, `${path}/`, leftOut);
+      if (type === S_IF.DIR) open.push({ row: child, path: `${path}/`, leftOut });
     }
   }
 
@@ -151,7 +154,7 @@ export class ProtoSource implements TreeSource {
     return n;
   }
 
-  #next(): Uint8Array {
+  #next(): Buffer {
     const word = this.#words.next();
     if (word === undefined) throw this.#bad('ends too early');
     return word;
@@ -169,9 +172,8 @@ export class ProtoSource implements TreeSource {
     const { tree } = this;
     for (let i = 0; i < tree.count; i++) {
       if (tree.size[i] !== SIZE_UNKNOWN) continue;
-      const { path } = this.#files[tree.handle[i]];
       try {
-        tree.size[i] = statSync(path as Buffer).size;
+        tree.size[i] = statSync(this.#words.wordFrom(tree.handle[i])).size;
       } catch (error) {
         throw this.#unreadable(i, error);
       }
@@ -179,14 +181,15 @@ export class ProtoSource implements TreeSource {
   }
 
   #unreadable(file: number, error: unknown): Error {
-    const { path, line } = this.#files[this.tree.handle[file]];
-    return sourceError(`${this.#path}: line ${line}: ${latin1(path)}: cannot be read: ${reason(error)}`);
+    const at = this.tree.handle[file];
+    const where = `${this.#path}: line ${this.#words.lineOf(at)}`;
+    return sourceError(`${where}: ${latin1(this.#words.wordFrom(at))}: cannot be read: ${reason(error)}`);
   }
 
   open(file: number, _as: number): void {
     const { tree } = this;
     try {
-      this.#fd = openSync(this.#files[tree.handle[file]].path as Buffer, 'r');
+      this.#fd = openSync(this.#words.wordFrom(tree.handle[file]), 'r');
       this.#headSize = readSync(this.#fd, this.#head, 0, HEAD, 0);
       if (tree.size[file] === SIZE_UNKNOWN)
         tree.size[file] = this.#headSize < HEAD ? this.#headSize : fstatSync(this.#fd).size;
@@ -222,11 +225,21 @@ export class ProtoSource implements TreeSource {
   }
 }
 
-const latin1 = (b: Uint8Array): string => (b as Buffer).toString('latin1');
+/** A directory whose "$" has not come yet. */
+interface Folder {
+  readonly row: number;
+  /** With a slash behind it, where names are left out. */
+  readonly path: string;
+  /** It is left out itself; `row` is then that of what it is in. */
+  readonly leftOut: boolean;
+}
+
+const latin1 = (b: Buffer): string => b.toString('latin1');
 
 /** The words of a protofile, as bytes. */
 class Words {
-  line = 1;
+  /** Where the last word begins. */
+  wordAt = 0;
   readonly #text: Buffer;
   #at = 0;
 
@@ -234,23 +247,42 @@ class Words {
     this.#text = text;
   }
 
+  /** Line of the last word. */
+  get line(): number {
+    return this.lineOf(this.wordAt);
+  }
+
   /** The next word; undefined at the end. */
-  next(): Uint8Array | undefined {
+  next(): Buffer | undefined {
     const b = this.#text;
     for (; this.#at < b.length; this.#at++) {
-      const c = b[this.#at];
-      if (c === 0x0a) this.line++;
-      else if (c === 0x3a) {
+      if (b[this.#at] === COLON) {
         // A comment, to the end of its line.
-        const end = b.indexOf(0x0a, this.#at);
-        this.#at = (end < 0 ? b.length : end) - 1;
-      } else if (!isBlank(c)) break;
+        const end = b.indexOf(LINE_END, this.#at);
+        this.#at = end < 0 ? b.length : end;
+      } else if (!isBlank(b[this.#at])) break;
     }
     if (this.#at >= b.length) return undefined;
-    const from = this.#at;
-    while (this.#at < b.length && !isBlank(b[this.#at])) this.#at++;
-    return b.subarray(from, this.#at);
+    this.wordAt = this.#at;
+    const word = this.wordFrom(this.#at);
+    this.#at += word.length;
+    return word;
+  }
+
+  wordFrom(at: number): Buffer {
+    const b = this.#text;
+    let to = at;
+    while (to < b.length && !isBlank(b[to])) to++;
+    return b.subarray(at, to);
+  }
+
+  lineOf(at: number): number {
+    let line = 1;
+    for (let i = 0; i < at; i++) if (this.#text[i] === LINE_END) line++;
+    return line;
   }
 }
 
-const isBlank = (c: number): boolean => c === 0x20 || c === 0x09 || c === 0x0d || c === 0x0a;
+const LINE_END = 0x0a;
+const COLON = 0x3a;
+const isBlank = (c: number): boolean => c === 0x20 || c === 0x09 || c === 0x0d || c === LINE_END;

@@ -14,12 +14,19 @@ import {
   tarNumber,
   tarText,
 } from '../../format/tar.js';
-import { showBytes } from '../../format/text.js';
 import { Archive } from './archive.js';
 import { excluder, type Rules } from './rules.js';
 import { IdNames, mergePax, type PaxFields, takePax } from './tarpax.js';
 import { type SparseMap, sparseMap } from './tarsparse.js';
-import { type NodeFields, nextRun, SourceTree, SPARSE, sourceError, type TreeSource } from './tree.js';
+import {
+  type NodeFields,
+  nextRun,
+  SourceTree,
+  SPARSE,
+  showPath,
+  sourceError,
+  type TreeSource,
+} from './tree.js';
 
 const AT = TAR_HEADER.at;
 /** Longest pax header or long name taken in: attributes of 64 KiB, several of them. */
@@ -141,14 +148,14 @@ export class TarSource implements TreeSource {
     const longest = Math.max(name.length, m.link.length);
     if (longest > MAX_PATH) throw this.#bad(at, `a path of ${longest} bytes; at most ${MAX_PATH} are taken`);
     const path = parts(name);
-    if (path === undefined) throw this.#bad(at, `${showBytes(name)}: a path with ".." leaves the archive`);
+    if (path === undefined) throw this.#bad(at, `${showPath(name)}: a path with ".." leaves the archive`);
     const sparse = sparseMap(this.#archive, m, (why) => this.#bad(at, why));
     const end = sparse?.end ?? 0;
     if (excluded !== undefined && isExcluded(path, excluded)) return end;
     const uid = pax.uid ?? this.#number(header, 'uid', 8, at);
     const gid = pax.gid ?? this.#number(header, 'gid', 8, at);
     for (const id of [uid, gid])
-      if (id >= 2 ** 32) throw this.#bad(at, `${showBytes(name)}: owner ${id} is out of range`);
+      if (id >= 2 ** 32) throw this.#bad(at, `${showPath(name)}: owner ${id} is out of range`);
     this.#ids.note('user', tarText(header, AT.uname, 32), uid);
     this.#ids.note('group', tarText(header, AT.gname, 32), gid);
     const mode = this.#mode(m);
@@ -183,7 +190,7 @@ export class TarSource implements TreeSource {
       this.tree.sparse[row] = SPARSE.MAPPED;
     }
     if (pax.xattrs.size > 0) {
-      const xattrs = this.#ids.xattrs(pax, (why) => this.#bad(at, `${showBytes(name)}: ${why}`));
+      const xattrs = this.#ids.xattrs(pax, (why) => this.#bad(at, `${showPath(name)}: ${why}`));
       this.tree.xattrs.set(row, xattrs);
     }
     return end;
@@ -229,10 +236,7 @@ export class TarSource implements TreeSource {
       if (row < 0) break;
     }
     if (row <= 0 || this.tree.isDir(row))
-      throw this.#bad(
-        at,
-        `${showBytes(name)}: a hard link to ${showBytes(link)}, which is no file before it`,
-      );
+      throw this.#bad(at, `${showPath(name)}: a hard link to ${showPath(link)}, which is no file before it`);
     return this.tree.file(row);
   }
 
@@ -245,7 +249,7 @@ export class TarSource implements TreeSource {
     if (old < 0) return tree.add(parent, last as Uint8Array, fields);
     const wasDir = tree.isDir(tree.file(old));
     if (wasDir !== ((fields.mode & S_IFMT) === S_IF.DIR))
-      throw this.#bad(at, `${showBytes(name)}: is there already, as ${wasDir ? 'a' : 'no'} directory`);
+      throw this.#bad(at, `${showPath(name)}: is there already, as ${wasDir ? 'a' : 'no'} directory`);
     // The later member counts, except for a file's other names: they keep what they had.
     if (this.#linked.has(old)) this.#handOver(old);
     tree.link[old] = -1;
@@ -267,7 +271,7 @@ export class TarSource implements TreeSource {
         row = tree.add(parent, path[i], impliedDirectory(mtime));
         this.#implied.add(row);
       } else if (!tree.isDir(tree.file(row)))
-        throw this.#bad(at, `${showBytes(name)}: its path goes through ${tree.showPath(row)}, no directory`);
+        throw this.#bad(at, `${showPath(name)}: its path goes through ${tree.showPath(row)}, no directory`);
       parent = row;
     }
     return parent;

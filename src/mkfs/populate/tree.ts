@@ -5,10 +5,20 @@
  */
 import { daHash } from '../../format/da.js';
 import { S_IF, S_IFMT } from '../../format/dinode.js';
+import { showBytes } from '../../format/text.js';
 import { MkfsError } from '../error.js';
 
 /** A file cannot be taken in: what, and why. */
 export const sourceError = (message: string): MkfsError => new MkfsError('source', message);
+
+/** A path for a message: its ends where it is long. */
+export const showPath = (path: Uint8Array): string =>
+  path.length <= 2 * SHOWN
+    ? showBytes(path)
+    : `${showBytes(path.subarray(0, SHOWN))}...${showBytes(path.subarray(-SHOWN))}`;
+
+/** Bytes shown of either end. */
+const SHOWN = 128;
 
 /** An attribute by its full name: "user.comment", "system.posix_acl_access". */
 export interface SourceXattr {
@@ -203,7 +213,7 @@ export class SourceTree {
   }
 
   showPath(i: number): string {
-    return `/${Buffer.from(this.path(i)).toString('utf8')}`;
+    return showPath(Buffer.concat([Buffer.from('/'), this.path(i)]));
   }
 
   /** Rows grouped by directory: those of directory d are order[first[d] .. first[d + 1]), by name. */
