@@ -71,6 +71,11 @@ export const FORGERIES: Forgery[] = [
     plain: ['duplicate.corrupt /flagged', 'duplicate.corrupt /flagged', 'free.leaked'],
   },
   {
+    name: 'flagged, of blocks that were its own, moved back by one onto shared by three',
+    make: (b) => setExtent(b, 'flagged', 'startblock', blockOf(b, 'a') + 4),
+    plain: ['duplicate.corrupt /flagged', 'free.leaked'],
+  },
+  {
     name: 'flagged, of blocks that were shared, onto unflagged',
     make: (b) => setExtent(b, 'base', 'startblock', blockOf(b, 'victim')),
     rmap: ['duplicate.corrupt /base'],

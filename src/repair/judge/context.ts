@@ -173,10 +173,10 @@ export class Evidence implements Context {
     if (this.#o.table.flags[claim.slot] & (SLOT.BLOCKS_DIFFER | SLOT.ODD_FORK)) return SUSPICION.INODE;
     const start = this.#o.ags[run.agno].claims.start[claim.index];
     // Only a flagged file can have been one of several owners elsewhere.
-    const fits =
-      this.#leaked.fits(run.agno, start, claim.extentBlocks) ||
-      (claim.flagged && this.#sharedLeaked.fits(run.agno, start, claim.extentBlocks));
-    return fits ? SUSPICION.LENGTH : SUSPICION.NONE;
+    const lost = claim.flagged ? [this.#leaked, this.#sharedLeaked] : [this.#leaked];
+    if (lost.some((l) => l.shifted(run, start, claim.extentBlocks))) return SUSPICION.SHIFT;
+    if (lost.some((l) => l.fits(run.agno, start, claim.extentBlocks))) return SUSPICION.LENGTH;
+    return SUSPICION.NONE;
   }
 
   /** What an inode's fork maps at a file block, if anything. */
@@ -189,6 +189,9 @@ export class Evidence implements Context {
 class Lost {
   readonly #byLength = new Map<number, { agno: number; start: number }[]>();
 
+  readonly #byStart = new Map<string, number>();
+  readonly #byEnd = new Map<string, number>();
+
   /** Takes the longest stretches of neighbouring runs that have a property. */
   gather(runs: readonly Run[], has: (run: Run) => boolean): void {
     let agno = -1;
@@ -200,6 +203,8 @@ class Lost {
       const stretch = { agno, start: end - length };
       if (known === undefined) this.#byLength.set(length, [stretch]);
       else known.push(stretch);
+      this.#byStart.set(`${agno} ${end - length}`, length);
+      this.#byEnd.set(`${agno} ${end}`, length);
       length = 0;
     };
     for (const run of runs) {
@@ -216,6 +221,14 @@ class Lost {
   fits(agno: number, start: number, blocks: number): boolean {
     const known = this.#byLength.get(blocks) ?? [];
     return known.some((s) => s.agno !== agno || s.start + blocks <= start || start + blocks <= s.start);
+  }
+
+  /** Whether an extent may have been moved by less than its length, onto `run`, away from a stretch at its end. */
+  shifted({ agno, start: at, blocks: length }: Run, start: number, blocks: number): boolean {
+    const end = start + blocks;
+    const behind = this.#byStart.get(`${agno} ${end}`) ?? 0;
+    const before = this.#byEnd.get(`${agno} ${start}`) ?? 0;
+    return (behind <= blocks && at + length <= start + behind) || (before <= blocks && at >= end - before);
   }
 }
 

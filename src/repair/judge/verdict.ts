@@ -12,7 +12,8 @@
  *
  * Without an rmap btree two more things are asked before a run is left undecided (SUSPICION). Both point at a
  * mapping that was changed, and neither ever makes anything shared: a claimant whose own inode does not add up,
- * and, where there is none, blocks that have lost an owner of just the length of one claimant's whole extent.
+ * and, where there is none, blocks that have lost an owner: at the end of one claimant's extent, or elsewhere and of
+ * just its length.
  * A refcount record of as many as claim the run, or more, is for all flagged claimants; a refcount btree that
  * does not verify is against none by what it leaves out.
  */
@@ -49,8 +50,10 @@ export const SUSPICION = {
   NONE: 0,
   /** Blocks elsewhere have lost an owner, and are just as long. */
   LENGTH: 1,
+  /** Moved back by as many blocks as have lost an owner at one end, the extent would not be on the run. */
+  SHIFT: 2,
   /** The inode's forks list what cannot be, or not as many blocks as it counts. */
-  INODE: 2,
+  INODE: 3,
 } as const;
 
 /** What the verdict asks beyond the run itself. */
@@ -161,10 +164,10 @@ function judgeDuplicates(run: Run, context: Context, draft: Draft): void {
   // A record above the claims tells of one that is missing, and nothing against those that are there.
   if (flagged === n && refcount >= n) return;
   const suspicion = claims.map((c) => context.suspicion(run, c));
-  for (const least of [SUSPICION.INODE, SUSPICION.LENGTH]) {
+  for (const least of [SUSPICION.INODE, SUSPICION.SHIFT, SUSPICION.LENGTH]) {
     if (refcount === n) break;
     // That no record is found where the tree does not verify is nothing against those with the flag.
-    if (least === SUSPICION.LENGTH && flagged === n && !trust.refcount && refcount === 0) break;
+    if (least !== SUSPICION.INODE && flagged === n && !trust.refcount && refcount === 0) break;
     const kept = claims.filter((_, i) => suspicion[i] < least);
     if (kept.length === 0 || kept.length === n) continue;
     // More suspects than there are claims too many: lengths alike by chance.
