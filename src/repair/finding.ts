@@ -72,7 +72,8 @@ export const CODES = {
   'duplicate.metadata': 'a file maps blocks in which verified metadata stands',
   'duplicate.undecided': 'several claims on one run, and no evidence that tells the true one',
   'mapping.free': 'a file maps blocks that both free-space btrees call free',
-  'mapping.lost': 'the rmap btree records a mapping that the file does not have any more',
+  'mapping.lost':
+    'a mapping that the file does not have any more, by the rmap btree or by blocks that have lost an owner',
   'mapping.wrong': 'a file maps blocks that the rmap btree gives to another file or another offset',
   'reflink.flag-lost': 'a file takes part in recorded sharing and its reflink flag is off',
   'reflink.flag-unneeded': 'a file with the reflink flag shares nothing',

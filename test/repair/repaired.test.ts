@@ -46,13 +46,16 @@ for (const rmapbt of [true, false]) {
         test(forgery.name, () => {
           const image = forge(base, forgery.make(base));
           const damage = rmapbt ? forgery.rmap : forgery.plain;
+          // Without an rmap btree a file loses bytes only where blocks are left that nobody has.
+          const left = /free.leaked|refcount.high|undecided/;
+          const whole = rmapbt ? !forgery.loses : damage !== undefined && !damage.some((d) => left.test(d));
           const { written } = repaired(image, 'quarantine');
           assert.equal(written > 0, damage === undefined || damage.length > 0);
           xfsRepairClean(image);
           assert.equal(repaired(image, 'quarantine').written, 0, 'a second repair writes nothing');
           for (const [name, shown] of contents(base, image)) {
             assert.ok(isOwn(base, name, shown), `${name} shows ${shown}`);
-            if (rmapbt && !forgery.loses) assert.ok(!shown.includes('zeros'), `${name} has lost bytes`);
+            if (whole) assert.ok(!shown.includes('zeros'), `${name} has lost bytes`);
           }
         });
       }

@@ -6,10 +6,11 @@ import { CLAIM } from '../observe/columns.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation, Progress } from '../observe/observe.js';
 import { type Comparison, compareAg } from './compare.js';
-import { Evidence } from './context.js';
+import { Evidence, type Mapping } from './context.js';
 import { judgeCopies } from './copies.js';
 import { judgeCounters } from './counters.js';
 import { judgeInodes } from './inodes.js';
+import { putBack } from './moved.js';
 import { Paths } from './paths.js';
 import { type Run, type RunClaim, type RunRmap, runsOf } from './runs.js';
 import { standingOn } from './standing.js';
@@ -39,9 +40,10 @@ export function judge(o: Observation, progress?: Progress): Judgement {
   const findings = o.log.faults.map(findingOfFault);
   for (const f of findings) if (f.ino !== undefined) f.path = paths.text(f.ino);
   const judged = merged(runs.map((run) => ({ run, verdict: judgeRun(run, evidence) })));
+  const moved = putBack(o, judged);
   // Sharing that a verdict takes apart is none; what it leaves of a run's claims may still share.
   settleSharing(o, judged);
-  const writer = new RunFindings(o, evidence, paths, findings);
+  const writer = new RunFindings(o, evidence, moved, paths, findings);
   for (const { run, verdict } of judged) writer.add(run, verdict);
   writer.finish();
   judgeCounters(o, comparisons, findings);
@@ -166,13 +168,22 @@ interface FlagLoss {
 class RunFindings {
   readonly #o: Observation;
   readonly #evidence: Evidence;
+  /** Where extents go back to, by inode number and first file block. */
+  readonly #moved: ReadonlyMap<string, Mapping>;
   readonly #paths: Paths;
   readonly #out: Finding[];
   readonly #flags = new Map<number, FlagLoss>();
 
-  constructor(o: Observation, evidence: Evidence, paths: Paths, out: Finding[]) {
+  constructor(
+    o: Observation,
+    evidence: Evidence,
+    moved: ReadonlyMap<string, Mapping>,
+    paths: Paths,
+    out: Finding[],
+  ) {
     this.#o = o;
     this.#evidence = evidence;
+    this.#moved = moved;
     this.#paths = paths;
     this.#out = out;
   }
@@ -237,9 +248,11 @@ class RunFindings {
         ino: owner,
         path: this.#paths.text(owner),
         offset,
-        message: `${verb(run, 'belong', 'belongs')} to inode ${owner} at file block ${offset} by the rmap btree; its fork has a hole there`,
+        message: run.trust.rmap
+          ? `${verb(run, 'belong', 'belongs')} to inode ${owner} at file block ${offset} by the rmap btree; its fork has a hole there`
+          : `${verb(run, 'lack', 'lacks')} an owner, and inode ${owner} an extent of that length at file block ${offset}`,
         evidence,
-        action: 'restore the mapping from the rmap record',
+        action: `restore the mapping${run.trust.rmap ? ' from the rmap record' : ''}`,
       });
     }
     this.#rmaps(run, verdict, evidence, push);
@@ -264,15 +277,18 @@ class RunFindings {
       };
     const name = this.#name(c);
     const source = this.#evidence.elsewhere(run, c);
+    const back = this.#moved.get(`${c.owner} ${this.#o.ags[run.agno].claims.offset[c.index]}`);
     const moved = run.rmaps.find((r) => r.owner === c.owner && !r.claimed);
     const action =
       moved !== undefined
         ? `move the mapping to file block ${moved.offset}, where the rmap record has it`
         : source !== undefined
           ? `restore the mapping from the rmap record: AG ${source.agno} block ${source.start}, ${source.blocks} blocks`
-          : kindOf(c) === 'data'
-            ? 'the range becomes a hole'
-            : 'drop the mapping and rebuild from what else is known';
+          : back !== undefined
+            ? `restore the mapping: AG ${back.agno} block ${back.start}, ${back.blocks} blocks, which lack an owner and are as long`
+            : kindOf(c) === 'data'
+              ? 'the range becomes a hole'
+              : 'drop the mapping and rebuild from what else is known';
     const maps = `${name} maps ${range} at file block ${c.offset}`;
     switch (verdict.code) {
       case 'duplicate.metadata':

@@ -14,6 +14,7 @@
  * mapping that was changed, and neither ever makes anything shared: a claimant whose own inode does not add up,
  * and, where there is none, blocks that have lost an owner: at the end of one claimant's extent, or elsewhere and of
  * just its length.
+ * Where such blocks account for every extent that has lost its place, they are its place: `moved.ts`.
  * A refcount record of as many as claim the run, or more, is for all flagged claimants; a refcount btree that
  * does not verify is against none by what it leaves out.
  */
@@ -168,7 +169,9 @@ function judgeDuplicates(run: Run, context: Context, draft: Draft): void {
     if (refcount === n) break;
     // That no record is found where the tree does not verify is nothing against those with the flag.
     if (least !== SUSPICION.INODE && flagged === n && !trust.refcount && refcount === 0) break;
-    const kept = claims.filter((_, i) => suspicion[i] < least);
+    // The blocks that are missing are as long as one extent, or at the end of another: not both.
+    const other = least === SUSPICION.LENGTH ? SUSPICION.SHIFT : undefined;
+    const kept = claims.filter((_, i) => suspicion[i] < least || suspicion[i] === other);
     if (kept.length === 0 || kept.length === n) continue;
     // More suspects than there are claims too many: lengths alike by chance.
     if (refcount < n && refcount > kept.length) continue;
