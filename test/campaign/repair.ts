@@ -1,9 +1,12 @@
 /**
  * The repair campaign: damaged images repaired by xfsimg and by xfs_repair, and what each leaves compared.
  *
- *     npm run campaign:repair -- [--mode field|multi|blocks] [--structures REGEXP] [--images A,B]
+ *     npm run campaign:repair -- [--mode field|multi|blocks|log] [--structures REGEXP] [--images A,B]
  *         [--seed N] [--count N] [--budget MINUTES] [--out FILE] [--ours | --quick] [--linux N]
  *     npm run campaign:repair -- --case ID [--keep FILE]
+ *
+ * Mode log damages the log of crashed images, and one field beside it: what cannot be replayed is dropped by a second
+ * repair, and the first must not have written anything.
  *
  * One JSON line a case into --out (default: repair-campaign.ndjson in the temporary folder); a table by structure
  * at the end. --ours leaves xfs_repair's own repair out, --quick also its judgement of ours and the mounts. Every Nth
@@ -16,8 +19,8 @@ import { tmpdir as systemTmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { tmpdir } from '../support/oracle.js';
-import { blockCases, type Case, fieldCases, multiCases } from './repair/cases.js';
-import { type BaseImage, baseImage, IMAGE_NAMES } from './repair/images.js';
+import { blockCases, type Case, fieldCases, logCases, multiCases } from './repair/cases.js';
+import { type BaseImage, baseImage, crashedImage, IMAGE_NAMES } from './repair/images.js';
 import { Judge } from './repair/judge.js';
 import { type Lane, type Ours, Outcomes, ours, type Theirs, theirs, Workbench } from './repair/run.js';
 
@@ -26,6 +29,7 @@ class Tally {
   cases = 0;
   clean = 0;
   mounted = 0;
+  dropped = 0;
   refused = 0;
   failed = 0;
   unsettled = 0;
@@ -43,6 +47,7 @@ class Tally {
     this.cases++;
     this.clean += Number(o.clean);
     this.mounted += Number(o.mounted);
+    this.dropped += Number(o.dropped === true);
     this.refused += Number(o.outcome === 'refused');
     this.failed += Number(o.outcome === 'failed');
     this.unsettled += Number(!o.settled);
@@ -106,7 +111,8 @@ async function main(): Promise<number> {
       keep: { type: 'string' },
     },
   });
-  const images = values.images.split(',').map(baseImage);
+  const healthy = values.images.split(',').map(baseImage);
+  const images = values.mode === 'log' ? healthy.map(crashedImage) : healthy;
   const structures = new RegExp(values.structures);
   const seed = Number(values.seed);
   const cases =
@@ -114,7 +120,9 @@ async function main(): Promise<number> {
       ? multiCases(images, seed, structures)
       : values.mode === 'blocks'
         ? blockCases(images, seed)
-        : fieldCases(images, seed, structures);
+        : values.mode === 'log'
+          ? logCases(images, seed, structures)
+          : fieldCases(images, seed, structures);
   if (values.case !== undefined) return one(values.case, images, cases, values.keep);
 
   const end = Date.now() + Number(values.budget) * 60_000;
@@ -158,7 +166,9 @@ async function main(): Promise<number> {
   console.log(HEADER);
   for (const [name, tally] of [...tallies].sort(([a], [b]) => (a < b ? -1 : 1)))
     if (name !== 'all') console.log(tally.row(name));
-  console.log((tallies.get('all') ?? new Tally()).row('all'));
+  const all = tallies.get('all') ?? new Tally();
+  console.log(all.row('all'));
+  if (all.dropped > 0) console.log(`${all.dropped} logs could not be replayed, and were dropped`);
   console.log(`${values.mode}, seed ${seed}, images ${values.images}: every case in ${values.out}`);
   return bad > 0 ? 1 : 0;
 }

@@ -5,8 +5,12 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { strictObject } from 'zod/mini';
+import { fsblockOffset } from '../../src/format/geometry.js';
+import { openSource } from '../../src/image/open.js';
+import { scanLog } from '../../src/journal/scan.js';
 import { CODES } from '../../src/repair/finding.js';
 import { FINDING } from '../../src/repair/rows.js';
+import { openVolume } from '../../src/volume/volume.js';
 import { crash, mount, unmount } from '../support/mount.js';
 import { copyImage, oracle, run, sha256, tmpdir, xfsRepairClean } from '../support/oracle.js';
 import { type Base, blockOf, forge, makeBase, setExtent } from './base.js';
@@ -110,6 +114,40 @@ describe('repair that writes', oracle('mount', 'xfs_db', 'xfs_repair'), () => {
     assert.equal(xfsimg('repair', image, '-n').status, 0);
     xfsRepairClean(image);
     assert.equal(xfsimg('repair', copyImage(forged, image)).status, 0);
+  });
+
+  test('a damaged log beside other damage: exit 2 and nothing written; with -L clean', () => {
+    const image = copyImage(forged, join(tmpdir(), 'image'));
+    const mountpoint = mount(image);
+    try {
+      // A record of its own for each: one of the last eight would count as torn, and is left out of a replay.
+      for (let i = 0; i < 12; i++) {
+        writeFileSync(join(mountpoint, `new${i}`), 'x');
+        run('sync', ['-f', mountpoint]);
+      }
+      crash(mountpoint, { flushlog: true });
+    } finally {
+      unmount(mountpoint);
+    }
+    const source = openSource(image, { write: true });
+    const { g } = openVolume(source);
+    // A record is its header's block and what follows: that no longer has its checksum.
+    const { tail } = scanLog(source, g);
+    source.write(fsblockOffset(g, g.logstart) + (tail.block + 1) * 512 + 100, Buffer.from('damage'));
+    source.close();
+    const before = sha256(image);
+    const { status, stdout, stderr } = xfsimg('repair', image);
+    assert.deepEqual({ status, stdout }, { status: 2, stdout: '' });
+    assert.match(
+      stderr,
+      /^xfsimg: \S+: log at LSN .*; repair -L drops the log, and what it holds is lost\n$/,
+    );
+    assert.equal(sha256(image), before);
+    const dropped = xfsimg('repair', image, '-L');
+    assert.equal(dropped.status, 0);
+    assert.match(dropped.stderr, /the log was dropped/);
+    assert.match(dropped.stdout, /^duplicate\.corrupt: /);
+    xfsRepairClean(image);
   });
 
   test('undo puts every byte back', () => {

@@ -1,7 +1,10 @@
 /** The damages of the repair campaign: one field, several at once, whole blocks. */
 
+import { fsblockOffset } from '../../../src/format/geometry.js';
+import { BBSIZE } from '../../../src/format/log.js';
 import { OverlaySource } from '../../../src/image/overlay.js';
 import type { Source } from '../../../src/image/source.js';
+import { scanLog } from '../../../src/journal/scan.js';
 import { CLAIM } from '../../../src/repair/observe/columns.js';
 import { observe } from '../../../src/repair/observe/observe.js';
 import { openVolume } from '../../../src/volume/volume.js';
@@ -122,6 +125,47 @@ export function* blockCases(images: readonly BaseImage[], seed: number): Generat
     }
     const id = `${image.name}/blocks/${seed}.${n} ${how}`;
     yield { id, image: image.name, structure: `blocks ${how}`, writes };
+  }
+}
+
+/**
+ * Crashed images whose log is damaged in what it has to replay, and one field beside it: one to three sectors of the
+ * log zeroed, filled with noise, a bit of them changed, or put in place of another.
+ */
+export function* logCases(images: readonly BaseImage[], seed: number, structures: RegExp): Generator<Case> {
+  const logs = images.map(({ source }) => {
+    const { g } = openVolume(source);
+    const { tail, head } = scanLog(source, g);
+    const blocks = (g.logblocks * g.blocksize) / BBSIZE;
+    const used = (head.block - tail.block + blocks) % blocks;
+    return { at: (n: number) => fsblockOffset(g, g.logstart) + ((tail.block + n) % blocks) * BBSIZE, used };
+  });
+  for (let n = 0; ; n++) {
+    const image = images[n % images.length];
+    const { at, used } = logs[n % images.length];
+    const next = random(hash(`log ${seed} ${n}`));
+    const overlay = new OverlaySource(image.source);
+    const writes = new Map<number, number>();
+    const how = ['zeroed', 'noise', 'bit', 'other'][next() % 4];
+    for (let left = 1 + (next() % 3); left > 0; left--) {
+      const offset = at(next() % used);
+      const bytes = readAt(overlay, how === 'other' ? at(next() % used) : offset, BBSIZE);
+      if (how === 'zeroed') bytes.fill(0);
+      if (how === 'noise') for (let i = 0; i < BBSIZE; i++) bytes[i] = next();
+      if (how === 'bit') bytes[next() % BBSIZE] ^= 1 << (next() % 8);
+      overlay.write(offset, bytes);
+      writes.set(offset, BBSIZE);
+    }
+    const targets = image.targets.filter((t) => structures.test(t.structure));
+    const t = targets[next() % targets.length];
+    const bytes = changed(overlay, t, VERBS[next() % VERBS.length], next);
+    if (bytes !== undefined) {
+      overlay.write(t.seal.offset, bytes);
+      writes.set(t.seal.offset, bytes.length);
+    }
+    const id = `${image.name}/log/${seed}.${n} ${how}`;
+    const all = [...writes].map(([offset, length]) => ({ offset, bytes: readAt(overlay, offset, length) }));
+    yield { id, image: image.name, structure: `log ${how}`, writes: all };
   }
 }
 

@@ -1,16 +1,11 @@
 /** Damages whose repair is cut: of every kind of structure, several at once, with a dirty log, forged. */
-import { constants, copyFileSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { fsblockOffset } from '../../../src/format/geometry.js';
+import { readFileSync } from 'node:fs';
 import { OverlaySource } from '../../../src/image/overlay.js';
-import { openVolume } from '../../../src/volume/volume.js';
 import { changed, random, type Verb } from '../../fuzz/verbs.js';
 import { forge, makeBase } from '../../repair/base.js';
 import { FORGERIES } from '../../repair/forgeries.js';
-import { crash, mount, unmount } from '../../support/mount.js';
-import { copyImage, tmpdir } from '../../support/oracle.js';
-import { blockCases, type Case, multiCases } from './cases.js';
-import { type BaseImage, baseImage, imageAt } from './images.js';
+import { blockCases, type Case, logCases, multiCases } from './cases.js';
+import { type BaseImage, baseImage, crashedImage, imageAt } from './images.js';
 
 export interface CutCase {
   readonly id: string;
@@ -90,42 +85,6 @@ function differences(image: BaseImage, path: string): Case['writes'] {
   return writes;
 }
 
-/** The image changed by Linux and crashed: its log has all of that to replay. */
-function crashed(image: BaseImage): BaseImage {
-  const path = copyImage(image.path, join(tmpdir(), 'crashed.img'));
-  const root = mount(path);
-  try {
-    const dir = join(root, 'work');
-    mkdirSync(dir);
-    for (let i = 0; i < 40; i++) writeFileSync(join(dir, `file${i}`), `${i}`.repeat(700));
-    for (let i = 0; i < 40; i += 3) unlinkSync(join(dir, `file${i}`));
-    copyFileSync(join(dir, 'file1'), join(dir, 'clone'), constants.COPYFILE_FICLONE_FORCE);
-    mkdirSync(join(dir, 'below'));
-    rmSync(join(dir, 'file2'));
-    crash(root, { flushlog: true });
-  } finally {
-    unmount(root);
-  }
-  return { ...imageAt(`${image.name} crashed`, path), targets: image.targets };
-}
-
-/** Noise in a sector of the log behind its tail, where the crash left what is to be replayed. */
-function logNoise(image: BaseImage): Case['writes'] {
-  const { g } = openVolume(image.source);
-  const from = fsblockOffset(g, g.logstart);
-  const next = random(11);
-  const bytes = new Uint8Array(512);
-  // The record that is last written holds the transactions that are last to be replayed.
-  for (let at = g.logblocks * g.blocksize - 512; at >= 0; at -= 512) {
-    image.source.read(from + at, bytes);
-    if (bytes.some((b) => b !== 0)) {
-      for (let i = 4; i < 512; i++) bytes[i] = next();
-      return [{ offset: from + at, bytes: bytes.slice() }];
-    }
-  }
-  throw new Error(`${image.name}: an empty log`);
-}
-
 export function* cutCases(wanted: RegExp): Generator<CutCase> {
   const of = (id: string, image: BaseImage, writes: Case['writes'], dropLog = false): CutCase => ({
     id,
@@ -146,14 +105,14 @@ export function* cutCases(wanted: RegExp): Generator<CutCase> {
       for (let n = 0; n < EACH && wanted.test(`${name}: ${kind}`); n++)
         yield of(`${name}: ${kind} ${n}`, image, cases.next().value.writes);
     if (!wanted.test(`${name}: dirty`) && !wanted.test(`${name}: dropped`)) continue;
-    const dirty = crashed(image);
+    const dirty = crashedImage(image);
     const many = multiCases([dirty], 33, /leaf|agf|agi|dinode/);
     if (wanted.test(`${name}: dirty`)) {
       yield of(`${name}: dirty, one field`, dirty, fieldWrites(dirty, fields[0]));
       for (let n = 0; n < 3; n++) yield of(`${name}: dirty, many ${n}`, dirty, many.next().value.writes);
     }
     if (wanted.test(`${name}: dropped`))
-      yield of(`${name}: dropped`, dirty, [...logNoise(dirty), ...many.next().value.writes], true);
+      yield of(`${name}: dropped`, dirty, logCases([dirty], 5, /leaf/).next().value.writes, true);
   }
   for (const rmapbt of [true, false]) {
     const name = `forged ${rmapbt ? 'with' : 'without'} rmapbt`;

@@ -1,13 +1,15 @@
 /** The healthy images of the repair campaign: small, every shape of object in them. */
-import { readFileSync } from 'node:fs';
+import { constants, copyFileSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { OverlaySource } from '../../../src/image/overlay.js';
 import { MemorySource } from '../../../src/image/source.js';
 import { recoverLog } from '../../../src/transaction/recovery/recover.js';
 import { resolvePath } from '../../../src/volume/path.js';
 import { openVolume } from '../../../src/volume/volume.js';
 import { allTargets, type Target } from '../../fuzz/targets.js';
-import { populated } from '../../support/cache.js';
-import { sha256 } from '../../support/oracle.js';
+import { cachedImage, populated } from '../../support/cache.js';
+import { crash, mount, unmount } from '../../support/mount.js';
+import { copyImage, sha256 } from '../../support/oracle.js';
 import { BaseTree } from './tree.js';
 
 const MIB = 1 << 20;
@@ -49,6 +51,25 @@ export function baseImage(name: string): BaseImage {
   }
   inodes.set('root', volume.g.rootino);
   return { ...image, targets: allTargets(volume, inodes) };
+}
+
+/** The image changed by Linux and crashed: its log has all of that to replay. */
+export function crashedImage(image: BaseImage): BaseImage {
+  const { image: path } = cachedImage(`crashed ${image.sha}`, (path) => {
+    const root = mount(copyImage(image.path, path));
+    try {
+      const dir = join(root, 'work');
+      mkdirSync(dir);
+      for (let i = 0; i < 40; i++) writeFileSync(join(dir, `file${i}`), `${i}`.repeat(700));
+      for (let i = 0; i < 40; i += 3) unlinkSync(join(dir, `file${i}`));
+      copyFileSync(join(dir, 'file1'), join(dir, 'clone'), constants.COPYFILE_FICLONE_FORCE);
+      mkdirSync(join(dir, 'below'));
+      crash(root, { flushlog: true });
+    } finally {
+      unmount(root);
+    }
+  });
+  return { ...imageAt(`${image.name} crashed`, path), targets: image.targets };
 }
 
 /** An image whose fields are not asked for; its tree is what is to be seen once the log is replayed. */

@@ -27,6 +27,8 @@ export interface Ours extends Left {
   readonly outcome: 'repaired' | 'nothing found' | 'refused' | 'failed';
   readonly codes: readonly string[];
   readonly error?: string;
+  /** The log was dropped: it could not be replayed. */
+  readonly dropped?: boolean;
   /** xfs_repair -n finds nothing. */
   readonly clean: boolean;
   /** A second run writes nothing. */
@@ -125,18 +127,30 @@ function askLinux(bench: Workbench, source: Source, dirty: Iterable<number>): st
   return undefined;
 }
 
-/** A repair; where the log cannot be replayed a second one that drops it. */
-function mend(target: Source): { written: number; codes: string[] } {
-  const once = (dropLog: boolean): RepairResult => repair(target, { onDuplicate: 'quarantine', dropLog });
+/** A repair; where the log cannot be replayed, and nothing was written, a second one that drops it. */
+function mend(target: Source): { written: number; codes: string[]; dropped: boolean } {
+  const once = (dropLog: boolean): RepairResult => {
+    const trial = new OverlaySource(target);
+    try {
+      const result = repair(trial, { onDuplicate: 'quarantine', dropLog });
+      for (const [offset, page] of trial.pages()) target.write(offset, page);
+      return result;
+    } catch (error) {
+      if (trial.dirtyPages > 0) throw new Error('what was refused was written to', { cause: error });
+      throw error;
+    }
+  };
   let result: RepairResult;
+  let dropped = false;
   try {
     result = once(false);
   } catch (error) {
     if ((error as Error).name !== 'LogError') throw error;
+    dropped = true;
     result = once(true);
   }
   const damage = result.findings.filter((f) => f.severity === 'damage');
-  return { written: result.written, codes: [...new Set(damage.map((f) => f.code))] };
+  return { written: result.written, codes: [...new Set(damage.map((f) => f.code))], dropped };
 }
 
 export interface Scrutiny {
@@ -170,7 +184,7 @@ export async function ours(
   for (const { offset, bytes } of damage.writes) overlay.write(offset, bytes);
   const start = performance.now();
   try {
-    const { written, codes } = mend(overlay);
+    const { written, codes, dropped } = mend(overlay);
     const ms = Math.round(performance.now() - start);
     let settled = true;
     try {
@@ -181,7 +195,7 @@ export async function ours(
     const outcome = written > 0 ? 'repaired' : 'nothing found';
     const pages = [...overlay.pages()].map(([offset, bytes]) => ({ offset, bytes }));
     const dirty = pages.map(({ offset }) => offset / PAGE);
-    const mine = { outcome, codes, settled, ms, ...look(image, overlay, dirty) } as const;
+    const mine = { outcome, codes, dropped, settled, ms, ...look(image, overlay, dirty) } as const;
     if (quick || lane === undefined) return { ...mine, clean: true, mounted: true };
     const judged = async (): Promise<Verdict> => {
       for (const { offset, bytes } of pages) bench.write(offset, bytes);
