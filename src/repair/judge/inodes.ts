@@ -1,10 +1,11 @@
 /** Link counts, connectivity, unlinked lists, block counts: what inodes and directories say of each other. */
-import { FTYPE, FTYPE_NAME } from '../../format/dir.js';
+import { FTYPE } from '../../format/dir.js';
 import { INODES_PER_CHUNK, inoOf } from '../../format/geometry.js';
 import { NULLAGINO } from '../../format/superblock.js';
 import type { Finding } from '../finding.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
+import { judgeEntries } from './entries.js';
 import type { JudgedRun } from './judge.js';
 import type { Paths } from './paths.js';
 
@@ -42,42 +43,21 @@ export function judgeInodes(
       'remove the entry',
     );
   }
+  const root = table.slot(g.rootino);
+  judgeEntries(o, root, (dir, message, action) => push('directory.entry', dir, message, action));
   // Subdirectories by the directory that holds them: each gives its holder a link through '..'.
   const slots = table.chunks * INODES_PER_CHUNK;
   const subdirs = new Uint32Array(slots);
   for (let slot = 0; slot < slots; slot++)
     if (table.type[slot] === FTYPE.DIR && (table.flags[slot] & SLOT.USED) !== 0 && table.heldBy[slot] >= 0)
       subdirs[table.heldBy[slot]]++;
-  const root = table.slot(g.rootino);
   for (let slot = 0; slot < slots; slot++) {
     const flags = table.flags[slot];
     const entries = table.entries.count[slot];
-    if ((flags & SLOT.USED) === 0) {
-      if (entries > 0) {
-        const ino = table.ino(slot);
-        const dir = table.ino(table.heldBy[slot]);
-        push(
-          'directory.entry',
-          dir,
-          `directory ${dir}: an entry names inode ${ino}, which is free`,
-          'remove the entry',
-        );
-      }
-      continue;
-    }
-    if (flags & SLOT.SYSTEM) continue;
+    if ((flags & (SLOT.USED | SLOT.SYSTEM)) !== SLOT.USED) continue;
     const type = table.type[slot];
     const isDir = type === FTYPE.DIR;
     const ino = table.ino(slot);
-    if (entries > 0 && g.features.ftype) {
-      const wrong = table.entries.types[slot] & ~(1 << type);
-      if (wrong !== 0) {
-        const given = FTYPE_NAME[31 - Math.clz32(wrong)] ?? 'thing of no known type';
-        const dir = table.ino(table.heldBy[slot]);
-        const message = `directory ${dir}: an entry calls inode ${ino} a ${given}, and it is a ${FTYPE_NAME[type]}`;
-        push('directory.entry', dir, message, 'set the type in the entry');
-      }
-    }
     const isRoot = slot === root;
     if (entries === 0 && !isRoot) {
       if ((flags & SLOT.UNLINKED) === 0)
@@ -93,13 +73,6 @@ export function judgeInodes(
         `set it to ${links}`,
       );
     if (isDir) {
-      if (entries > 1 || (isRoot && entries > 0))
-        push(
-          'directory.entry',
-          ino,
-          `directory ${ino} has ${entries} names`,
-          'keep the one its ".." confirms',
-        );
       const parent = inodes.parent.get(slot);
       const holder = isRoot ? ino : table.ino(table.heldBy[slot]);
       if (parent !== holder)

@@ -60,6 +60,8 @@ export class DirEdits {
   readonly #o: Observation;
   readonly #dirs = new Set<number>();
   readonly #lost: number[] = [];
+  /** Files that say they have one more name than there is. */
+  readonly #short: number[] = [];
 
   constructor(o: Observation, findings: readonly Finding[]) {
     this.#o = o;
@@ -69,7 +71,10 @@ export class DirEdits {
       const usable = slot >= 0 && (o.table.flags[slot] & (SLOT.USED | SLOT.DOUBTFUL)) === SLOT.USED;
       if (!usable) continue;
       if (f.code === 'inode.lost') this.#lost.push(f.ino);
-      else if (o.table.type[slot] === FTYPE.DIR && callsForNew(f)) this.#dirs.add(f.ino);
+      else if (f.code === 'inode.links') {
+        const misses = o.table.nlink[slot] === o.table.entries.count[slot] + 1;
+        if (misses && o.table.type[slot] !== FTYPE.DIR) this.#short.push(f.ino);
+      } else if (o.table.type[slot] === FTYPE.DIR && callsForNew(f)) this.#dirs.add(f.ino);
     }
   }
 
@@ -102,13 +107,17 @@ export class DirEdits {
       return list;
     };
     for (const ino of this.#dirs) listOf(ino);
-    const names = namesOfLost(this.#o, volume, this.#lost, dangling);
+    const names = namesOfLost(this.#o, volume, this.#lost, this.#short, dangling);
     const parents = new Map<number, number>();
     for (const ino of this.#lost) {
       const ftype = table.type[table.slot(ino)];
       const at = names.get(ino);
       if (at !== undefined && listOf(at.dir).add(at.name, ino, ftype)) parents.set(ino, at.dir);
       else lostFound.add(ino, ftype, String(ino));
+    }
+    for (const ino of this.#short) {
+      const at = names.get(ino);
+      if (at !== undefined) listOf(at.dir).add(at.name, ino, table.type[table.slot(ino)]);
     }
     for (const [ino, list] of lists) {
       const holder = table.heldBy[table.slot(ino)];
@@ -121,12 +130,13 @@ export class DirEdits {
 
 /**
  * Where lost inodes were: by their parent pointers, or because exactly one name has lost its inode and exactly
- * one inode of its type its name.
+ * one inode of its type its name, or one of its names.
  */
 function namesOfLost(
   o: Observation,
   volume: Volume,
   lost: readonly number[],
+  short: readonly number[],
   dangling: readonly Dangling[],
 ): Map<number, { dir: number; name: Uint8Array }> {
   const { table, inodes } = o;
@@ -136,7 +146,7 @@ function namesOfLost(
       const at = namedParent(o, volume, ino);
       if (at !== undefined) out.set(ino, at);
     }
-  const left = lost.filter((ino) => !out.has(ino));
+  const left = [...lost, ...short].filter((ino) => !out.has(ino));
   for (const d of dangling) {
     const same = (other: Dangling): boolean => other.ftype === d.ftype;
     const fits = left.filter((ino) => {
@@ -193,18 +203,22 @@ export function readableEntries(
   const { table } = o;
   const self = table.slot(ino);
   const list = new EntryList();
+  // Subdirectories this directory has given a name already.
+  const given = new Set<number>();
   salvageNames(volume, ino, (name, child, ftype) => {
     const slot = table.slot(child);
     const used = slot >= 0 && (table.flags[slot] & (SLOT.USED | SLOT.SYSTEM)) === SLOT.USED;
-    // A directory has one name: the one it was first found under. What a name calls otherwise than the others
-    // do is not what it means.
+    // A directory has one name, in the directory that holds it. What a name calls otherwise than the others do is
+    // not what it means, where the inode has names enough without it.
     const elsewhere =
       used &&
       (table.type[slot] === FTYPE.DIR
-        ? table.heldBy[slot] !== self || child === volume.g.rootino
-        : ftype !== table.type[slot] && table.entries.count[slot] > 1 && ftype !== FTYPE.UNKNOWN);
+        ? table.heldBy[slot] !== self || child === volume.g.rootino || given.has(slot)
+        : ftype !== table.type[slot] &&
+          ftype !== FTYPE.UNKNOWN &&
+          table.entries.count[slot] > table.nlink[slot]);
     if (!used || elsewhere) dangling?.push({ dir: ino, name: name.slice(), ftype });
-    else list.add(name, child, table.type[slot]);
+    else if (list.add(name, child, table.type[slot])) given.add(slot);
   });
   return list;
 }
