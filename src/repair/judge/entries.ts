@@ -31,7 +31,8 @@ export function judgeEntries(o: Observation, root: number, say: SayWrong): void 
     if (count[slot] === 0) continue;
     const inUse = (table.flags[slot] & (SLOT.USED | SLOT.SYSTEM)) === SLOT.USED;
     const isDir = table.type[slot] === FTYPE.DIR;
-    const misnamed = volume.g.features.ftype && (types[slot] & ~(1 << table.type[slot])) !== 0;
+    const known = volume.g.features.ftype && table.type[slot] !== FTYPE.UNKNOWN;
+    const misnamed = known && (types[slot] & ~(1 << table.type[slot])) !== 0;
     if (!inUse || misnamed || (isDir && (count[slot] > 1 || slot === root))) suspects.set(slot, []);
   }
   if (suspects.size === 0) return;

@@ -1,8 +1,9 @@
 /** Link counts, connectivity, unlinked lists, block counts: what inodes and directories say of each other. */
 import { FTYPE } from '../../format/dir.js';
+import type { Fault } from '../../format/fault.js';
 import { INODES_PER_CHUNK, inoOf } from '../../format/geometry.js';
 import { NULLAGINO } from '../../format/superblock.js';
-import type { Finding } from '../finding.js';
+import { type Finding, findingOfFault } from '../finding.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
 import { judgeEntries } from './entries.js';
@@ -44,6 +45,9 @@ export function judgeInodes(
     );
   }
   const root = table.slot(g.rootino);
+  for (const slot of [root, ...o.systemSlots])
+    if (slot >= 0 && (table.flags[slot] & SLOT.USED) === 0)
+      out.push(findingOfFault(freeFault(table.ino(slot))));
   judgeEntries(o, root, (dir, message, action) => push('directory.entry', dir, message, action));
   // Subdirectories by the directory that holds them: each gives its holder a link through '..'.
   const slots = table.chunks * INODES_PER_CHUNK;
@@ -86,6 +90,15 @@ export function judgeInodes(
   }
   findLoops(o, root, push);
 }
+
+/** An inode that the superblock names and the inobt calls free. */
+const freeFault = (ino: number): Fault => ({
+  structure: 'dinode',
+  ino,
+  field: 'mode',
+  value: 'free',
+  expected: 'an inode in use: the superblock names it',
+});
 
 /** Directories that hold each other in a ring have names and parents, and no way to the root. */
 function findLoops(

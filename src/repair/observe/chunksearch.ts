@@ -46,6 +46,7 @@ function suspects(o: Observation): Set<number> {
   for (const fault of log.faults)
     if (fault.structure === 'dinode' && (fault.field === 'magic' || fault.field === 'mode')) add(fault.ino!);
   for (const { ino } of inodes.dangling) add(ino);
+  if (table.slot(g.rootino) < 0) add(g.rootino);
   for (let slot = 0; slot < table.entries.count.length; slot++)
     if (table.entries.count[slot] > 0 && (table.flags[slot] & SLOT.USED) === 0) add(table.ino(slot));
   const { finobt } = table;
@@ -156,6 +157,9 @@ class Search {
       if (covered(agino)) continue;
       starts.set(aligned ? agino - (agino % INODES_PER_CHUNK) : agino, undefined);
     }
+    // The root's chunk is there, whatever has become of it.
+    const root = this.#rootAgino();
+    if (root !== undefined && !covered(root)) starts.set(root, undefined);
     const out: InodeChunk[] = [];
     let end = 0;
     for (const [agino, record] of [...starts].sort((a, b) => a[0] - b[0])) {
@@ -165,6 +169,12 @@ class Search {
       end = agino + INODES_PER_CHUNK;
     }
     return out;
+  }
+
+  /** The root's number within the AG, where it is in this one. */
+  #rootAgino(): number | undefined {
+    const { rootino } = this.#g;
+    return agnoOfIno(this.#g, rootino) === this.#look.agno ? aginoOfIno(this.#g, rootino) : undefined;
   }
 
   /** The finobt's records of the AG. */
@@ -234,9 +244,11 @@ class Search {
     const g = this.#g;
     // Parts of a sparse chunk that can be there alone.
     const unit = g.features.sparseInodes ? Math.max(4, g.spinoAlign * g.inopblock) : INODES_PER_CHUNK;
-    let holemask = 0;
+    const root = this.#rootAgino() ?? -1;
+    const isRoots = root >= agino && root < agino + INODES_PER_CHUNK;
+    let holemask = isRoots && record !== undefined ? record.holemask : 0;
     for (let k = 0; k < INODES_PER_CHUNK; k += unit) {
-      let there = false;
+      let there = isRoots && (record !== undefined || Math.floor((root - agino) / unit) * unit === k);
       for (let i = k; i < k + unit && !there; i++) there = this.#cores.has(agino + i);
       if (!there) for (let i = k; i < k + unit; i += 4) holemask |= 1 << (i >> 2);
     }
@@ -248,11 +260,13 @@ class Search {
       const hole = ((holemask >>> (i >> 2)) & 1) === 1;
       const entries = this.#entries(agino + i);
       if (!hole && entries > 0) named++;
-      if (!hole && this.#isUsed(agino + i, i, record, entries)) used++;
+      // The root, and the two inodes of the realtime device that follow it.
+      const isSystem = isRoots && agino + i >= root && agino + i <= root + 2;
+      if (isSystem || (!hole && this.#isUsed(agino + i, i, record, entries))) used++;
       else if (i < 32) freeLow = (freeLow | (2 ** i)) >>> 0;
       else freeHigh = (freeHigh | (2 ** (i - 32))) >>> 0;
     }
-    const witness = record !== undefined || named > 0 || this.#isRecorded(agino);
+    const witness = isRoots || record !== undefined || named > 0 || this.#isRecorded(agino);
     if (!witness || (used === 0 && record === undefined && !this.#isRecorded(agino))) return undefined;
     return withCounts({ agino, holemask, freeHigh, freeLow });
   }

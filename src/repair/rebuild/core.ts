@@ -51,6 +51,8 @@ export interface CoreHints {
   readonly rmapEnd: { readonly data: number; readonly attr: number } | undefined;
   /** A quota or realtime inode: a regular file, whatever it says. */
   readonly system: boolean;
+  /** The root: a directory, whatever it says. */
+  readonly root: boolean;
 }
 
 /** How a core was mended. */
@@ -112,12 +114,13 @@ export function mendCore(
   v.setUint16(AT.onlink, 0);
 
   const mode = v.getUint16(AT.mode);
-  const best = bestSupposition(volume, ino, bytes, hints);
+  const best = known ? bestSupposition(volume, ino, bytes, hints) : undefined;
   const type = best?.type ?? fallbackType(mode & S_IFMT, hints);
   const isRt = hints.system && rtInodes(g).includes(ino);
   if (type === 0) return undefined;
-  const guessedType = !isNear(mode, type) && (mode & S_IFMT) !== type;
-  if ((mode & S_IFMT) !== type) v.setUint16(AT.mode, type | (guessedType ? safeMode(type) : mode & 0o7777));
+  const guessedType = !hints.system && !isNear(mode, type) && (mode & S_IFMT) !== type;
+  if ((mode & S_IFMT) !== type)
+    v.setUint16(AT.mode, type | (guessedType ? safeMode(type, hints.root) : mode & 0o7777));
   setFlags2(g, v, best?.nrext64);
   if (isRt) emptyForks(g, bytes, v, type, hints);
   else if (best !== undefined) settle(volume, ino, v, best);
@@ -140,10 +143,13 @@ function isNear(mode: number, type: number): boolean {
   return mode !== 0 && (x & (x - 1)) === 0;
 }
 
-const safeMode = (type: number): number => (type === S_IF.DIR ? 0o700 : type === S_IF.LNK ? 0o777 : 0o600);
+/** Permissions for the owner alone; a root that nobody may enter would be no root. */
+const safeMode = (type: number, root: boolean): number =>
+  root ? 0o755 : type === S_IF.DIR ? 0o700 : type === S_IF.LNK ? 0o777 : 0o600;
 
 function fallbackType(stored: number, hints: CoreHints): number {
   if (hints.system) return S_IF.REG;
+  if (hints.root) return S_IF.DIR;
   if (ftypeOfMode(stored) !== 0) return stored;
   return typeOfFtype(hints.ftype) || (hints.rmapEnd?.data ? S_IF.REG : 0);
 }
@@ -332,7 +338,7 @@ function bestData(
       best = { guess, type, cost };
   };
   const named = typeOfFtype(hints.ftype);
-  const all = hints.system ? [S_IF.REG] : [...DATA_TYPES, ...DEVICE_TYPES];
+  const all = hints.system ? [S_IF.REG] : hints.root ? [S_IF.DIR] : [...DATA_TYPES, ...DEVICE_TYPES];
   // Where the names and the inode agree there is nothing to suppose.
   const types = named !== 0 && named === storedType ? [named] : all;
   const sums = leadingExtents(volume, bytes);

@@ -107,9 +107,12 @@ export class DirEdits {
       return list;
     };
     for (const ino of this.#dirs) listOf(ino);
-    const names = namesOfLost(this.#o, volume, this.#lost, this.#short, dangling);
+    // What only a damaged directory leads to is not lost when that is written anew.
+    const led = new Set([...lists.values()].flatMap((list) => list.ino));
+    const lost = this.#lost.filter((ino) => !led.has(ino));
+    const names = namesOfLost(this.#o, volume, lost, this.#short, dangling);
     const parents = new Map<number, number>();
-    for (const ino of this.#lost) {
+    for (const ino of lost) {
       const ftype = table.type[table.slot(ino)];
       const at = names.get(ino);
       if (at !== undefined && listOf(at.dir).add(at.name, ino, ftype)) parents.set(ino, at.dir);
@@ -200,9 +203,12 @@ export function readableEntries(
   ino: number,
   dangling?: Dangling[],
 ): EntryList {
-  const { table } = o;
+  const { table, inodes } = o;
   const self = table.slot(ino);
   const list = new EntryList();
+  // One that nobody holds is held here if it says so itself.
+  const isHeldHere = (slot: number): boolean =>
+    table.heldBy[slot] < 0 ? inodes.parent.get(slot) === ino : table.heldBy[slot] === self;
   // Subdirectories this directory has given a name already.
   const given = new Set<number>();
   salvageNames(volume, ino, (name, child, ftype) => {
@@ -213,7 +219,7 @@ export function readableEntries(
     const elsewhere =
       used &&
       (table.type[slot] === FTYPE.DIR
-        ? table.heldBy[slot] !== self || child === volume.g.rootino || given.has(slot)
+        ? !isHeldHere(slot) || child === volume.g.rootino || given.has(slot)
         : ftype !== table.type[slot] &&
           ftype !== FTYPE.UNKNOWN &&
           table.entries.count[slot] > table.nlink[slot]);

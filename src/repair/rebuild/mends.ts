@@ -9,6 +9,7 @@ import { inodeOffset } from '../../format/geometry.js';
 import { readInode, verifyInode } from '../../volume/inode.js';
 import { bytesOf, type Volume } from '../../volume/volume.js';
 import type { Finding } from '../finding.js';
+import { standingOn } from '../judge/standing.js';
 import { CLAIM } from '../observe/columns.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
@@ -65,9 +66,13 @@ export function mendCores(
     const slot = table.slot(ino);
     if (slot < 0) continue;
     const flags = table.flags[slot];
+    const root = ino === volume.g.rootino;
+    const rmapEnd = ends?.get(ino);
+    const named = namedType(table.entries.types[slot]);
     const hints: CoreHints = {
-      ftype: namedType(table.entries.types[slot]),
-      rmapEnd: ends?.get(ino),
+      root,
+      ftype: root ? FTYPE.DIR : named || standingType(volume, ino, rmapEnd?.first),
+      rmapEnd,
       system: (flags & SLOT.SYSTEM) !== 0,
     };
     if ((flags & SLOT.USED) === 0) changed += mendFree(volume, ino, hints);
@@ -94,10 +99,14 @@ function writeInode(volume: Volume, ino: number, bytes: Uint8Array): void {
   volume.cache.clear();
 }
 
-/** A free inode: one that a directory names and that verifies as in use is in use; any other is made clean. */
+/**
+ * A free inode: one that a directory names and that verifies as in use is in use, and so is one that the superblock
+ * names, whatever stands there; any other is made clean.
+ */
 function mendFree(volume: Volume, ino: number, hints: CoreHints): number {
   const inode = readInode(volume, ino, { verify: false });
-  if (hints.ftype !== 0 && verifyInode(volume.g, inode, true, () => {})) {
+  const isNamed = hints.ftype !== 0 && verifyInode(volume.g, inode, true, () => {});
+  if (isNamed || hints.root || hints.system) {
     markInode(volume, ino, false);
     return 1;
   }
@@ -141,18 +150,31 @@ export function clearInode(volume: Volume, ino: number, state: MendState, findin
   markInode(volume, ino, true);
 }
 
+interface RmapEnds {
+  data: number;
+  attr: number;
+  /** Where the first block of the data fork stands. */
+  first?: { readonly agno: number; readonly agbno: number };
+}
+
+/** The type that the first block of a data fork tells; unknown where nothing stands there that would. */
+function standingType(volume: Volume, ino: number, first: RmapEnds['first']): number {
+  const standing = first && standingOn(volume, first.agno, first.agbno);
+  if (standing?.owner !== ino) return FTYPE.UNKNOWN;
+  return standing.what === 'dir' ? FTYPE.DIR : standing.what === 'symlink' ? FTYPE.LNK : FTYPE.UNKNOWN;
+}
+
 /** File blocks behind the last one that the rmap btrees give the forks of some inodes. */
-function rmapEnds(
-  o: Observation,
-  inos: ReadonlyMap<number, unknown>,
-): Map<number, { data: number; attr: number }> | undefined {
+function rmapEnds(o: Observation, inos: ReadonlyMap<number, unknown>): Map<number, RmapEnds> | undefined {
   if (!o.volume.g.features.rmapbt) return undefined;
-  const out = new Map<number, { data: number; attr: number }>();
+  const out = new Map<number, RmapEnds>();
   for (const ino of inos.keys()) out.set(ino, { data: 0, attr: 0 });
-  for (const { rmaps } of o.ags)
+  for (const { agno, rmaps } of o.ags)
     for (let i = 0; i < rmaps.count; i++) {
       const ends = out.get(rmaps.owner[i]);
       if (ends === undefined || rmaps.info[i] & CLAIM.BMBT) continue;
+      if (rmaps.offset[i] === 0 && (rmaps.info[i] & CLAIM.ATTR) === 0)
+        ends.first = { agno, agbno: rmaps.start[i] };
       const fork = rmaps.info[i] & CLAIM.ATTR ? 'attr' : 'data';
       ends[fork] = Math.max(ends[fork], rmaps.offset[i] + rmaps.blocks[i]);
     }
