@@ -39,6 +39,7 @@ async function copy(image: string, target: string, flags: CopyFlags): Promise<vo
     size,
     scan,
     { Progress },
+    { refuseImage },
   ] = await Promise.all([
     import('./image.js'),
     import('./errors.js'),
@@ -47,12 +48,14 @@ async function copy(image: string, target: string, flags: CopyFlags): Promise<vo
     import('../mkfs/populate/size.js'),
     import('../journal/scan.js'),
     import('./render/progress.js'),
+    import('./render/file.js'),
   ]);
   const text = flags.size ?? 'auto';
   const auto = size.parseAuto(text);
   const bytes = auto === undefined ? parseSize(text) : undefined;
   if (auto === undefined && bytes === undefined)
     throw new CliError(`--size ${text}: a size such as 512m, auto or auto+10% is expected`, EXIT.USAGE);
+  refuseImage(image, target, 'copy');
   const volume = openImage(image, flags);
   try {
     const log = scan.scanLog(volume.source, volume.g);

@@ -1,6 +1,6 @@
 /** `xfsimg extract`: files of an image into a directory, or as a tar stream. */
 import type { Command } from 'commander';
-import { showBytes } from '../format/text.js';
+import { showBytes, textToBytes } from '../format/text.js';
 import { addImageOptions, type ImageOptions } from './image.js';
 
 interface ExtractFlags extends ImageOptions {
@@ -56,27 +56,32 @@ async function extract(image: string, path: string, flags: ExtractFlags): Promis
       progress.clear();
       process.stderr.write(`xfsimg: ${image}: /${showBytes(name)} ${why}\n`);
     };
+    const from = { inode: start, name: nameOf(path) };
     if (flags.directory !== undefined) {
       const { extractDirectory } = await import('../dump/extract/directory.js');
       const owners = flags.owners === false ? false : undefined;
       const options = { owners, xattrs: flags.xattrs, overwrite: flags.overwrite, progress: each };
-      extractDirectory(volume, start, flags.directory, options, complain);
+      extractDirectory(volume, from, flags.directory, options, complain);
     } else {
       const { extractTar } = await import('../dump/extract/tar.js');
       if (flags.tar === true || flags.tar === '-') {
         const { Output } = await import('./render/output.js');
         const out = new Output();
-        extractTar(volume, start, (bytes) => out.raw(bytes), note, each);
+        extractTar(volume, from, (bytes) => out.raw(bytes), note, each);
         out.flush();
       } else {
-        const { FileSource } = await import('../image/source.js');
+        const [{ FileSource }, { refuseImage }] = await Promise.all([
+          import('../image/source.js'),
+          import('./render/file.js'),
+        ]);
+        refuseImage(image, flags.tar as string, 'archive');
         const file = FileSource.open(flags.tar as string, 'w+');
         let at = 0;
         const write = (bytes: Uint8Array): void => {
           file.write(at, bytes);
           at += bytes.length;
         };
-        extractTar(volume, start, write, note, each);
+        extractTar(volume, from, write, note, each);
         file.close();
       }
     }
@@ -87,3 +92,6 @@ async function extract(image: string, path: string, flags: ExtractFlags): Promis
     volume.close();
   }
 }
+
+/** What a file that is taken out by itself is called: the last name of its path, or its number. */
+const nameOf = (operand: string): Uint8Array => textToBytes(operand.slice(operand.lastIndexOf('/') + 1));

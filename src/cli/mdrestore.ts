@@ -12,10 +12,13 @@ export function register(program: Command): void {
     .argument('<dump>', 'the metadump, or - for standard input')
     .option('-f, --force', 'overwrite a file that is there')
     .action(async (image: string, dump: string, flags: { force?: boolean }) => {
-      const [{ restoreMetadump }, { MkfsError }] = await Promise.all([
+      const [{ restoreMetadump }, { MkfsError }, { isSameFile }] = await Promise.all([
         import('../mkfs/mdrestore.js'),
         import('../mkfs/error.js'),
+        import('./render/file.js'),
       ]);
+      if (dump !== '-' && isSameFile(image, dump))
+        throw new CliError(`${image}: this is the dump itself: name another file for the image`, EXIT.USAGE);
       try {
         const { sectors, obfuscated, dirtyLog } = restoreMetadump(dump, image, flags.force === true);
         const notes = [obfuscated ? 'names are obfuscated' : '', dirtyLog ? 'the log is dirty' : ''].filter(

@@ -32,13 +32,15 @@ export function register(program: Command): void {
 }
 
 async function run(image: string, dump: string, flags: MetadumpFlags): Promise<void> {
-  const [{ openImage, imageError }, { metadump }] = await Promise.all([
+  const [{ openImage, imageError }, { metadump }, { refuseImage }] = await Promise.all([
     import('./image.js'),
     import('../dump/metadump/metadump.js'),
+    import('./render/file.js'),
   ]);
   const say = (line: string): void => {
     process.stderr.write(`xfsimg: ${image}: ${line}\n`);
   };
+  if (dump !== '-') refuseImage(image, dump, 'dump');
   const volume = openImage(image, flags);
   const options: MetadumpOptions = {
     key: flags.keepNames ? undefined : randomBytes(32),

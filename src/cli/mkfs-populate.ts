@@ -70,16 +70,20 @@ async function fillFrom(
   source: string,
   auto: string | undefined,
 ): Promise<MkfsResult> {
-  const [{ makeFilled }, { parseIdMap, parseOwner }, { parseAuto }, { Progress }] = await Promise.all([
-    import('../mkfs/populate/make.js'),
-    import('../mkfs/populate/rules.js'),
-    import('../mkfs/populate/size.js'),
-    import('./render/progress.js'),
-  ]);
+  const [{ makeFilled }, { parseIdMap, parseOwner }, { parseAuto }, { Progress }, { isSameFile }] =
+    await Promise.all([
+      import('../mkfs/populate/make.js'),
+      import('../mkfs/populate/rules.js'),
+      import('../mkfs/populate/size.js'),
+      import('./render/progress.js'),
+      import('./render/file.js'),
+    ]);
   if (options.dryRun) throw new CliError('-N does not go with -p: nothing would be looked at', EXIT.USAGE);
   const free = auto === undefined ? undefined : parseAuto(auto);
   if (auto !== undefined && free === undefined)
     throw new CliError(`--size ${auto}: auto or auto+N% is expected`, EXIT.USAGE);
+  if (source !== '-' && isSameFile(path, source))
+    throw new CliError(`${path}: this is the source itself: name another file for the image`, EXIT.USAGE);
   if (flags.squash && flags.owner !== undefined)
     throw new CliError('--squash and --owner exclude each other', EXIT.USAGE);
   const progress = new Progress({ quiet: flags.quiet });

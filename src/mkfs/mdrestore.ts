@@ -13,7 +13,7 @@ import {
 import { getU64, viewOf } from '../format/structure.js';
 import { SUPERBLOCK, verifySuperblock, XFS_SB_MAGIC } from '../format/superblock.js';
 import { imageInUse } from '../image/inuse.js';
-import { FileSource, ImageError } from '../image/source.js';
+import { FileSource, ImageError, reason } from '../image/source.js';
 import { MkfsError } from './error.js';
 
 export interface RestoreResult {
@@ -134,7 +134,7 @@ class DumpReader {
     try {
       this.#fd = path === '-' ? 0 : openSync(path, 'r');
     } catch (error) {
-      throw new MkfsError('source', `${path}: ${(error as Error).message}`);
+      throw new MkfsError('source', `${path}: ${reason(error)}`);
     }
   }
 
@@ -170,7 +170,7 @@ class DumpReader {
           Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
           continue;
         }
-        if (code !== 'EOF') throw this.bad((error as Error).message);
+        if (code !== 'EOF') throw this.bad(reason(error));
         n = 0;
       }
       if (n === 0) throw this.bad('truncated');

@@ -1,12 +1,21 @@
 /** Options that fill, copy and extract images, by the command line. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { xfsimg } from '../support/cli.js';
 import { fixture } from '../support/fixture.js';
 import { withMount } from '../support/mount.js';
-import { blank, oracle, run, tmpdir, xfsRepairClean } from '../support/oracle.js';
+import { blank, oracle, run, sha256, tmpdir, xfsRepairClean } from '../support/oracle.js';
 import { assertSameTree } from '../support/sametree.js';
 import { describeTree } from '../support/tree.js';
 
@@ -122,4 +131,61 @@ describe('images by the command line', () => {
     });
     xfsRepairClean(target);
   });
+
+  test('nothing is written over what it is made of', () => {
+    const folder = tmpdir();
+    const at = (name: string): string => join(folder, name);
+    const [image, link, dump, archive] = ['image', 'link', 'dump', 'a.tar'].map(at);
+    mkdirSync(at('source'));
+    writeFileSync(at('source/file'), 'contents');
+    done(['mkfs', image, '--size', '64m', '-q', '-p', at('source')]);
+    done(['metadump', image, dump]);
+    done(['extract', image, '--tar', archive]);
+    symlinkSync(image, link);
+    const before = [image, dump, archive].map(sha256);
+    for (const [args, what] of [
+      [['copy', image, link, '-f'], 'the image itself'],
+      [['metadump', image, link, '-f'], 'the image itself'],
+      [['extract', link, '--tar', image], 'the image itself'],
+      [['mdrestore', dump, dump, '-f'], 'the dump itself'],
+      [['mkfs', archive, '-f', '--size', '64m', '-p', archive], 'the source itself'],
+      [['mkfs', image, '-f', '--size', '64m', '-p', at('gone')], 'gone: no such file or directory'],
+      [
+        ['mkfs', image, '-f', '--dedupe', '-m', 'reflink=0', '-p', at('source')],
+        '--dedupe needs a filesystem',
+      ],
+    ] as const) {
+      const ran = xfsimg(args);
+      assert.match(ran.stderr, /^xfsimg: [^\n]*\n$/);
+      assert.ok(ran.stderr.includes(what), ran.stderr);
+      assert.ok(ran.status === 64 || ran.status === 1, `${ran.status}`);
+    }
+    assert.deepEqual([image, dump, archive].map(sha256), before);
+    // An image among the files it is made of, as tar does it.
+    const inner = at('source/inner');
+    copyFileSync(image, inner);
+    const ran = xfsimg(['mkfs', inner, '-f', '-q', '--size', '64m', '-p', at('source')]);
+    assert.match(ran.stderr, /inner: is the image itself: left out/);
+    assert.equal(done(['ls', inner, '/']), 'file\n');
+  });
+
+  test('one file is taken out by its name; where nothing can go is told', oracle('tar'), () => {
+    const folder = tmpdir();
+    const image = fixture('shared-healthy');
+    const path = done(['find', image, '--type', 'f', '--columns', 'path', '--no-header']).split('\n')[0];
+    const name = path.slice(path.lastIndexOf('/') + 1);
+    done(['extract', image, path, '-C', folder]);
+    assert.equal(sha256(join(folder, name)), createHash('sha256').update(bytesOf(image, path)).digest('hex'));
+    writeFileSync(join(folder, 'a.tar'), xfsimg(['extract', image, path, '--tar']).stdout, 'latin1');
+    assert.equal(run('tar', ['-tf', join(folder, 'a.tar')]).stdout, `./${name}\n`);
+    const again = xfsimg(['extract', image, path, '-C', folder]);
+    assert.match(again.stderr, /is there already: --overwrite replaces it\n$/);
+    assert.equal(again.status, 1);
+    const into = xfsimg(['extract', image, path, '-C', join(folder, name)]);
+    assert.match(into.stderr, /^xfsimg: [^\n]*: cannot be made: file already exists\n$/);
+    assert.equal(into.status, 1);
+  });
 });
+
+const bytesOf = (image: string, path: string): Buffer =>
+  Buffer.from(xfsimg(['cat', image, path]).stdout, 'latin1');

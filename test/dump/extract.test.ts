@@ -32,7 +32,7 @@ function toTar(image: string, archive: string): string[] {
   withVolume(image, (volume) =>
     extractTar(
       volume,
-      readInode(volume, volume.g.rootino),
+      { inode: readInode(volume, volume.g.rootino) },
       (bytes) => void writeSync(fd, bytes),
       (path) => skipped.push(Buffer.from(path).toString('latin1')),
     ),
@@ -97,8 +97,12 @@ test(
       withMount(target, (root) => {
         const complaints: string[] = [];
         withVolume(image, (volume) =>
-          extractDirectory(volume, readInode(volume, volume.g.rootino), join(root, 'out'), {}, (path, why) =>
-            complaints.push(`${Buffer.from(path).toString('latin1')} ${why}`),
+          extractDirectory(
+            volume,
+            { inode: readInode(volume, volume.g.rootino) },
+            join(root, 'out'),
+            {},
+            (path, why) => complaints.push(`${Buffer.from(path).toString('latin1')} ${why}`),
           ),
         );
         assert.equal(complaints.length, 1, complaints.join('\n'));
@@ -134,7 +138,7 @@ test('nothing is written through a symbolic link that is there', async () => {
   symlinkSync(elsewhere, join(out, 'd'));
   const complaints: string[] = [];
   withVolume(image, (volume) =>
-    extractDirectory(volume, readInode(volume, volume.g.rootino), out, {}, (_path, why) =>
+    extractDirectory(volume, { inode: readInode(volume, volume.g.rootino) }, out, {}, (_path, why) =>
       complaints.push(why),
     ),
   );

@@ -4,12 +4,15 @@ import { reason } from '../../image/source.js';
 import { CliError, EXIT } from '../errors.js';
 import { Output } from './output.js';
 
+/** Whether two paths lead to one file; one that leads nowhere does not. */
+export function isSameFile(a: string, b: string): boolean {
+  const [one, two] = [a, b].map((path) => statSync(path, { throwIfNoEntry: false }));
+  return one !== undefined && two !== undefined && one.dev === two.dev && one.ino === two.ino;
+}
+
 /** A page or a table in place of the image it tells of would be a loss. Throws CliError. */
 export function refuseImage(image: string, output: string, what: string): void {
-  const there = statSync(output, { throwIfNoEntry: false });
-  if (there === undefined) return;
-  const { dev, ino } = statSync(image);
-  if (there.dev === dev && there.ino === ino)
+  if (isSameFile(image, output))
     throw new CliError(`${output}: this is the image itself: name another file for the ${what}`, EXIT.USAGE);
 }
 

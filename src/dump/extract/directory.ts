@@ -22,12 +22,13 @@ import {
   writeSync,
 } from 'node:fs';
 import { S_IF } from '../../format/dinode.js';
+import { ImageError, reason } from '../../image/source.js';
 import { FileReader } from '../../volume/file.js';
 import { readExtents } from '../../volume/fork.js';
 import type { Inode } from '../../volume/inode.js';
 import { readSymlink } from '../../volume/symlink.js';
 import type { Volume } from '../../volume/volume.js';
-import { type ExtractedFile, walkFiles } from './walk.js';
+import { type ExtractedFile, type Start, walkFiles } from './walk.js';
 
 const PIECE = 2 ** 20;
 
@@ -45,16 +46,23 @@ export interface ExtractOptions {
 /** A file that cannot be made: it is left out, the rest goes on. */
 export type Complaint = (path: Uint8Array, why: string) => void;
 
-/** Extracts `start` and all below it into the directory `folder`, which is made where it is missing. */
+/**
+ * Extracts `start` and all below it into the directory `folder`, which is made where it is missing. Throws ImageError
+ * where it cannot be.
+ */
 export function extractDirectory(
   volume: Volume,
-  start: Inode,
+  start: Start,
   folder: string,
   options: ExtractOptions,
   complain: Complaint,
 ): void {
   const writer = new DirectoryWriter(volume, Buffer.from(folder), options, complain);
-  mkdirSync(folder, { recursive: true });
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw new ImageError(`${folder}: cannot be made: ${reason(error)}`);
+  }
   walkFiles(volume, start, (file) => {
     options.progress?.();
     return writer.add(file);
@@ -103,8 +111,10 @@ class DirectoryWriter {
       }
       if (!this.#make(path, inode)) return true;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === undefined) throw error;
-      this.#complain(file.path, (error as Error).message);
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === undefined) throw error;
+      const isThere = code === 'EEXIST' && this.#options.overwrite !== true && !inode.isDir;
+      this.#complain(file.path, isThere ? 'is there already: --overwrite replaces it' : reason(error));
       return false;
     }
     const time = (t: { sec: number; nsec: number }): number => t.sec + t.nsec / 1e9;
@@ -136,7 +146,7 @@ class DirectoryWriter {
         return true;
       case S_IF.REG:
         this.#makeRoom(path);
-        this.#write(path === this.#root ? Buffer.concat([path, Buffer.from('/contents')]) : path, inode);
+        this.#write(path, inode);
         return true;
       case S_IF.SOCK:
         this.#complain(path.subarray(this.#root.length + 1), 'is a socket, which only its program can make');

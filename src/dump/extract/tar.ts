@@ -13,7 +13,7 @@ import { FileReader } from '../../volume/file.js';
 import type { Inode } from '../../volume/inode.js';
 import { readSymlink } from '../../volume/symlink.js';
 import type { Volume } from '../../volume/volume.js';
-import { type ExtractedFile, walkFiles } from './walk.js';
+import { type ExtractedFile, type Start, walkFiles } from './walk.js';
 
 const PIECE = 2 ** 20;
 const latin1 = (b: Uint8Array): string => Buffer.from(b).toString('latin1');
@@ -24,7 +24,7 @@ const latin1 = (b: Uint8Array): string => Buffer.from(b).toString('latin1');
  */
 export function extractTar(
   volume: Volume,
-  start: Inode,
+  start: Start,
   write: (bytes: Uint8Array) => void,
   skipped: (path: Uint8Array, why: string) => void,
   progress?: () => void,
@@ -58,7 +58,6 @@ class TarWriter {
   add(file: ExtractedFile): void {
     const { inode } = file;
     const isDir = inode.isDir;
-    // A single file is named as such; everything else stands below "./".
     const path = `.${file.path.length > 0 ? '/' : ''}${latin1(file.path)}${isDir ? '/' : ''}`;
     if (inode.type === S_IF.SOCK) {
       this.#skipped(file.path, 'is a socket, tar has no member for it');

@@ -7,7 +7,7 @@ import type { Volume } from '../../volume/volume.js';
 
 export interface ExtractedFile {
   readonly inode: Inode;
-  /** Path below where the walk started; empty for that itself. */
+  /** Path below where the walk started; empty for that directory itself. */
   readonly path: Uint8Array;
   /** Attributes by full name. */
   readonly xattrs: readonly (readonly [name: Uint8Array, value: Uint8Array])[];
@@ -21,8 +21,18 @@ export interface ExtractedFile {
  */
 export type FileSink = (file: ExtractedFile) => boolean;
 
+/** What is taken out. */
+export interface Start {
+  readonly inode: Inode;
+  /** What it is called where it is no directory. */
+  readonly name?: Uint8Array;
+}
+
+const NAMELESS: Uint8Array = new Uint8Array(0);
+
 /** Visits `start` and, where it is a directory, everything below it. Damage goes to the volume's report. */
-export function walkFiles(volume: Volume, start: Inode, sink: FileSink): void {
+export function walkFiles(volume: Volume, start: Start, sink: FileSink): void {
+  const { inode } = start;
   const seen = new Map<number, Uint8Array>();
   const take = (inode: Inode, path: Uint8Array): boolean => {
     let linkTo: Uint8Array | undefined;
@@ -41,10 +51,10 @@ export function walkFiles(volume: Volume, start: Inode, sink: FileSink): void {
       return false;
     }
   };
-  if (!guarded(() => take(start, new Uint8Array(0))) || !start.isDir) return;
+  if (!guarded(() => take(inode, inode.isDir ? NAMELESS : (start.name ?? NAMELESS))) || !inode.isDir) return;
   walkTree(
     volume,
-    start,
+    inode,
     (entry) => {
       if (!isSafeName(entry.name)) {
         volume.report({

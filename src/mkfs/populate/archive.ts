@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TAR_BLOCK } from '../../format/tar.js';
+import { reason } from '../../image/source.js';
 import { sourceError } from './tree.js';
 
 export class Archive {
@@ -84,7 +85,7 @@ function readPiece(fd: number, piece: Buffer, name: string): number {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'EOF') return 0;
       // A terminal or pipe in non-blocking mode: wait a little and ask again.
-      if (code !== 'EAGAIN') throw sourceError(`${name}: cannot be read: ${(error as Error).message}`);
+      if (code !== 'EAGAIN') throw sourceError(`${name}: cannot be read: ${reason(error)}`);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
     }
   }

@@ -7,6 +7,7 @@ import {
   readdirSync,
   readlinkSync,
   readSync,
+  statSync,
 } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { S_IF, S_IFMT } from '../../format/dinode.js';
@@ -27,12 +28,12 @@ import { startXattrs } from './xattrs.js';
 const SLASH = Buffer.from('/');
 const NANO = 1_000_000_000n;
 
-/** Reads names and metadata of everything below `path`. Throws MkfsError. */
-export async function openDirectory(path: string, rules: Rules): Promise<DirectorySource> {
+/** Reads names and metadata of everything below `path`, without `image` if that is there. Throws MkfsError. */
+export async function openDirectory(path: string, rules: Rules, image?: string): Promise<DirectorySource> {
   const xattrs = startXattrs(path);
   try {
     const source = new DirectorySource(path);
-    source.scan(excluder(rules.exclude));
+    source.scan(excluder(rules.exclude), image);
     await xattrs.addTo(source.tree, source.warnings);
     return source;
   } finally {
@@ -73,8 +74,9 @@ export class DirectorySource implements TreeSource {
     this.#folder = this.#root;
   }
 
-  scan(excluded: ((path: string) => boolean) | undefined): void {
+  scan(excluded: ((path: string) => boolean) | undefined, image?: string): void {
     const { tree } = this;
+    const self = image === undefined ? undefined : statSync(image, { bigint: true, throwIfNoEntry: false });
     const sparse: number[] = [];
     const links = new Map<string, number>();
     const root = stat(this.#root);
@@ -87,6 +89,10 @@ export class DirectorySource implements TreeSource {
         if (excluded?.(below)) continue;
         const path = Buffer.concat([folder.path, SLASH, name]);
         const s = stat(path);
+        if (s.ino === self?.ino && s.dev === self.dev) {
+          this.warnings.push(`${showPath(path)}: is the image itself: left out`);
+          continue;
+        }
         const row = tree.add(folder.row, name, fieldsOf(s));
         const type = Number(s.mode) & S_IFMT;
         if (type === S_IF.DIR) {

@@ -4,6 +4,7 @@ import { closeSync, existsSync, fstatSync, openSync, readSync, statSync, unlinkS
 import { isTarHeader, TAR_BLOCK } from '../../format/tar.js';
 import { GPT_BYTES } from '../../image/gpt.js';
 import { openSource } from '../../image/open.js';
+import { reason } from '../../image/source.js';
 import { badOption, MkfsError } from '../error.js';
 import {
   chooseProfile,
@@ -81,11 +82,13 @@ export async function fill(
     progress: make.progress,
     time: reproducible && process.env.SOURCE_DATE_EPOCH === undefined ? undefined : chooseTime(options),
   };
+  const values = await valuesOf(options);
+  const profile = chooseProfile(options.profile);
+  if (make.dedupe !== undefined && !(values.reflink ?? profile.reflink))
+    throw badOption('--dedupe needs a filesystem with reflink (-m reflink=1)');
   if (make.auto === undefined) return once(path, options, populateOptions, make, source);
   if (options.size !== undefined || options.dataSize !== undefined)
     throw badOption('--size auto: another size is given too');
-  const values = await valuesOf(options);
-  const profile = chooseProfile(options.profile);
   const around = options.table === undefined ? 0 : GPT_BYTES;
   let saved = 0;
   if (make.dedupe !== undefined) {
@@ -131,15 +134,14 @@ async function once(
 
 async function openAny(image: string, name: string, rules: Rules): Promise<TreeSource> {
   if (name === '-') return openTar(0, 'standard input', image, rules);
-  const missing = (error: unknown): MkfsError =>
-    new MkfsError('image', `${name}: ${(error as Error).message}`);
+  const missing = (error: unknown): MkfsError => new MkfsError('image', `${name}: ${reason(error)}`);
   let isDirectory: boolean;
   try {
     isDirectory = statSync(name).isDirectory();
   } catch (error) {
     throw missing(error);
   }
-  if (isDirectory) return openDirectory(name, rules);
+  if (isDirectory) return openDirectory(name, rules, image);
   let fd: number;
   try {
     fd = openSync(name, 'r');

@@ -23,10 +23,10 @@ import { DEVICE_FORK, type Fork, forkRooms } from './forks.js';
 import { InodeTable } from './inodes.js';
 import { attrsSize, InodeWriter } from './inodewriter.js';
 import { Output } from './output.js';
-import { type SourceTree, sourceError, type TreeSource } from './tree.js';
+import type { SourceTree, TreeSource } from './tree.js';
 
 export interface PopulateOptions {
-  /** Equal blocks, or equal files, become shared. */
+  /** Equal blocks, or equal files, become shared: the filesystem must have reflink. */
   readonly dedupe?: 'block' | 'file';
   /** Change and creation time of all; default each file's modification time. */
   readonly time?: Timespec;
@@ -49,10 +49,7 @@ export interface PopulateStats {
  * kernel mounts. Throws MkfsError: no room, a file that cannot be read or held.
  */
 export function populate(image: Source, source: TreeSource, options: PopulateOptions = {}): PopulateStats {
-  const empty = readEmptyImage(image);
-  if (options.dedupe !== undefined && !empty.g.features.reflink)
-    throw sourceError('--dedupe needs a filesystem with reflink (-m reflink=1)');
-  return new Populate(image, empty, source, options).run();
+  return new Populate(image, readEmptyImage(image), source, options).run();
 }
 
 class Populate {

@@ -56,8 +56,8 @@ export class ProtoSource implements TreeSource {
     // Times are not in a protofile: without a time to hold to, all is from now.
     this.#now = rules.clamp ?? (rules.dropAtime ? 0 : Math.floor(Date.now() / 1000));
     this.#words = new Words(readFileSync(path));
-    this.#next();
-    if (!/^\d+$/.test(this.#text()) || !/^\d+$/.test(this.#text()))
+    const head = [this.#words.next(), this.#words.next(), this.#words.next()];
+    if (!head.slice(1).every((word) => word !== undefined && /^\d+$/.test(latin1(word))))
       throw this.#bad('is neither a directory, a tar archive nor a protofile');
     const root = this.#fields();
     if ((root.mode & S_IFMT) !== S_IF.DIR) throw this.#bad('the root is no directory');

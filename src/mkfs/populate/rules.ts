@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { S_IFMT } from '../../format/dinode.js';
+import { reason } from '../../image/source.js';
 import { badOption } from '../error.js';
 import type { SourceTree, SourceXattr } from './tree.js';
 
@@ -147,7 +148,7 @@ function applyMetadata(tree: SourceTree, file: string): void {
   try {
     text = readFileSync(file, 'latin1');
   } catch (error) {
-    throw badOption(`--metadata ${file}: ${(error as Error).message}`);
+    throw badOption(`--metadata ${file}: ${reason(error)}`);
   }
   text.split('\n').forEach((line, number) => {
     const bad = (why: string): Error => badOption(`--metadata ${file}: line ${number + 1}: ${why}`);

@@ -95,6 +95,7 @@ export class TarSource implements TreeSource {
     this.tree.add(-1, new Uint8Array(0), impliedDirectory(0));
     this.#implied.add(0);
     const { size } = this.#archive;
+    if (size === 0) throw this.#bad(0, 'is empty: no tar archive');
     for (let at = 0; ; ) {
       if (at + TAR_BLOCK > size) throw this.#bad(at, 'truncated: the mark of its end is missing');
       this.#archive.read(at, header);
