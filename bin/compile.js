@@ -51,8 +51,11 @@ map IMAGE
 map IMAGE --format table
 dump IMAGE shared --paths
 dump IMAGE free --format table
+chmod IMAGE 644 /a/moved --cut after:log
 log IMAGE
 log IMAGE --format table
+log IMAGE items
+log IMAGE replay
 extract IMAGE --tar -
 copy IMAGE COPY
 metadump IMAGE DUMP

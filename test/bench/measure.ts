@@ -18,18 +18,25 @@ const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 const line = (command: Command): string => command.map(quote).join(' ');
 
 /**
- * Best seconds of each command: other work on the machine only ever adds. `prepare`: a shell command before each
- * run, outside the time.
+ * Best seconds of each command: other work on the machine only ever adds. They take turns, for a machine has slow and
+ * fast minutes. `prepare`: a shell command before each run, outside the time.
  */
 export function seconds(commands: readonly Command[], runs = 10, prepare?: string): number[] {
   if (spawnSync('hyperfine', ['--version']).status === 0) {
     const folder = mkdtempSync(join(tmpdir(), 'xfsimg-bench-'));
     try {
       const out = join(folder, 'times.json');
-      const flags = ['-N', '--warmup', '2', '--runs', String(runs), '--export-json', out];
+      const flags = ['-N', '--runs', '1', '--export-json', out];
       if (prepare !== undefined) flags.push('--prepare', `sh -c ${quote(prepare)}`);
-      run('hyperfine', [...flags, ...commands.map(line)], { env });
-      return JSON.parse(readFileSync(out, 'utf8')).results.map((r: { min: number }) => r.min);
+      const best = commands.map(() => Number.POSITIVE_INFINITY);
+      for (let i = 0; i < runs; i++) {
+        run('hyperfine', [...flags, '--warmup', i === 0 ? '2' : '0', ...commands.map(line)], { env });
+        const { results } = JSON.parse(readFileSync(out, 'utf8')) as { results: { min: number }[] };
+        results.forEach(({ min }, c) => {
+          best[c] = Math.min(best[c], min);
+        });
+      }
+      return best;
     } finally {
       rmSync(folder, { recursive: true });
     }
