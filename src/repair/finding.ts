@@ -96,6 +96,7 @@ export const CODES = {
   'attribute.lost': 'an extended attribute that cannot be told any more',
   'directory.entry': 'a directory entry that names an inode not in use, or of another type',
   'directory.parent': 'a directory whose ".." is not the directory that holds it',
+  'parent.pointer': 'parent pointers of an inode that are not the directory entries that name it',
   'superblock.primary': 'a primary superblock that does not verify, or that its copies contradict',
   'superblock.pointer': 'an inode number, flag or unused byte of the superblock that cannot be true',
   'superblock.copy':

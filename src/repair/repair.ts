@@ -24,6 +24,7 @@ import type { DuplicatePolicy } from './rebuild/inodes.js';
 import { InodeEdits } from './rebuild/inodes.js';
 import { LostFound } from './rebuild/lostfound.js';
 import { MendState, mendCores } from './rebuild/mends.js';
+import { ParentEdits } from './rebuild/parents.js';
 import type { Run } from './rebuild/runlist.js';
 import { FreeSpace, unusedRuns } from './rebuild/space.js';
 import { mustFitLog, writeLog, writeOut } from './rebuild/writeout.js';
@@ -149,9 +150,12 @@ function* rebuild(
     const settled = edits.size === 0 || round >= MAX_ROUNDS / 2;
     const contents = new ContentEdits(observation, settled ? state.findings : []);
     const dirs = new DirEdits(observation, settled && contents.size === 0 ? state.findings : []);
-    const anew = contents.size + dirs.size > 0;
+    const named = settled && contents.size + dirs.size === 0;
+    const parents = new ParentEdits(observation, named ? state.findings : []);
+    const anew = contents.size + dirs.size + parents.size > 0;
     if (contents.size > 0) contents.apply(volume, space, mends);
     else if (dirs.size > 0) dirs.apply(volume, space, lostFound);
+    else if (parents.size > 0) parents.apply(volume, space);
     else if (edits.size === 0) edits.addLinks(state.findings);
     if (!anew && edits.size === 0) break;
     if (edits.size > 0 && !anew) edits.apply(volume, space, lostFound);
@@ -160,7 +164,10 @@ function* rebuild(
       // space, and rmap records of the old ones like mappings that were lost.
       const agnos = new Set([
         ...space.touched,
-        ...agsOf(observation, new Set([...dirs.inodes, ...contents.inodes, volume.g.rootino])),
+        ...agsOf(
+          observation,
+          new Set([...dirs.inodes, ...contents.inodes, ...parents.inodes, volume.g.rootino]),
+        ),
       ]);
       rebuildTrees(observe(openVolume(overlay)), agnos);
     }

@@ -52,7 +52,7 @@ export const PARENT_GEOMETRIES: readonly CrashGeometry[] = [
 ];
 
 /** Sets bits of sb_features_incompat in all superblocks of a new image. */
-function setIncompat(image: string, bits: number): void {
+export function setIncompat(image: string, bits: number): void {
   const shown = run('xfs_db', ['-r', '-c', 'sb 0', '-c', 'p agcount features_incompat', image]).stdout;
   const [, agcount, before] = /agcount = (\d+)\nfeatures_incompat = 0x([0-9a-f]+)/.exec(shown)!;
   const value = `0x${(Number.parseInt(before, 16) | bits).toString(16)}`;

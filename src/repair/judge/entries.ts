@@ -11,7 +11,7 @@ import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
 
 /** An entry: the directory's slot, its name, the type it gives. */
-interface Entry {
+export interface Entry {
   readonly dir: number;
   readonly name: string;
   readonly ftype: number;
@@ -36,11 +36,12 @@ export function judgeEntries(o: Observation, root: number, say: SayWrong): void 
     if (!inUse || misnamed || (isDir && (count[slot] > 1 || slot === root))) suspects.set(slot, []);
   }
   if (suspects.size === 0) return;
-  gather(o, suspects);
+  gatherEntries(o, suspects);
   for (const [slot, entries] of suspects) judgeNames(o, slot, slot === root, entries, say);
 }
 
-function gather(o: Observation, suspects: ReadonlyMap<number, Entry[]>): void {
+/** Reads all directories for the entries that name these inodes, given and kept by slot. */
+export function gatherEntries(o: Observation, suspects: ReadonlyMap<number, Entry[]>): void {
   const { table, volume } = o;
   for (let dir = 0; dir < table.flags.length; dir++) {
     const isDir = table.type[dir] === FTYPE.DIR;

@@ -89,6 +89,22 @@ export function judgeInodes(
     }
   }
   findLoops(o, root, push);
+  judgeParents(o, push);
+}
+
+/** Each entry has its parent pointer in the inode it names, and there is no other. */
+function judgeParents(
+  o: Observation,
+  push: (code: string, ino: number, message: string, action: string) => void,
+): void {
+  const { table } = o;
+  const { parents } = table.entries;
+  for (let slot = 0; slot < parents.length; slot++) {
+    if (parents[slot] === 0 || (table.flags[slot] & (SLOT.USED | SLOT.SYSTEM)) !== SLOT.USED) continue;
+    const ino = table.ino(slot);
+    const message = `inode ${ino}: its parent pointers are not the directory entries that name it`;
+    push('parent.pointer', ino, message, 'make them the same: a name that the link count misses is restored');
+  }
 }
 
 /** An inode that the superblock names and the inobt calls free. */

@@ -5,7 +5,7 @@ import { daHash } from '../../format/da.js';
 import { FORK_FORMAT } from '../../format/dinode.js';
 import { CorruptionError } from '../../format/fault.js';
 import { bytesToText } from '../../format/text.js';
-import { attrValue, walkAttrs } from '../../volume/attr.js';
+import { attrValue, parentPointer, walkAttrs } from '../../volume/attr.js';
 import { walkDir } from '../../volume/dir.js';
 import { checkDirIndex, NameTable } from '../../volume/dirindex.js';
 import type { Inode } from '../../volume/inode.js';
@@ -13,6 +13,7 @@ import { readSymlink } from '../../volume/symlink.js';
 import type { Volume } from '../../volume/volume.js';
 import type { FaultLog } from './faultlog.js';
 import { type EntryColumns, type InodeTable, MAX_TYPE_BIT } from './inodetable.js';
+import { parentSum } from './parentsum.js';
 import { MAX_DANGLING, type ScanPart } from './scanpart.js';
 
 export class Contents {
@@ -45,8 +46,10 @@ export class Contents {
     this.#whole(() => readSymlink(this.#volume, inode));
   }
 
-  attributes(inode: Inode): void {
+  /** Reads the attributes of the inode in `slot`, and takes what its parent pointers say. */
+  attributes(inode: Inode, slot: number): void {
     const { report } = this.#log;
+    const { parents } = this.#entries;
     const structure = inode.aformat === FORK_FORMAT.LOCAL ? 'short form attr' : 'attr leaf';
     const bad = (field: string, value: string | number, expected: string): void =>
       report({ structure, ino: inode.ino, field, value, expected });
@@ -57,7 +60,11 @@ export class Contents {
         const { flags, name, valueblk } = attribute;
         if (flags & ATTR_FLAG.INCOMPLETE)
           bad('flags', flags, 'no attribute that was only being made or removed');
-        else if (valueblk !== undefined || isAclName(flags, name))
+        else if (flags & ATTR_FLAG.PARENT) {
+          const pointer = parentPointer(attribute);
+          if (pointer !== undefined && parents.length > 0)
+            parents[slot] -= parentSum(name, 0, name.length, pointer.ino, pointer.generation);
+        } else if (valueblk !== undefined || isAclName(flags, name))
           this.#whole(() => {
             const value = attrValue(this.#volume, inode, attribute);
             if (isAclName(flags, name) && !isAclValue(value))
@@ -71,7 +78,8 @@ export class Contents {
   /** Counts the entries of the directory in `slot`, and holds its index against its names. */
   directory(inode: Inode, slot: number): void {
     const table = this.#table;
-    const { count, types, heldBy } = this.#entries;
+    const { count, types, heldBy, parents } = this.#entries;
+    const { generation } = inode;
     const { parent, dangling } = this.#part;
     const { report } = this.#log;
     // Larger forms have an index of their own, held against the names when all are known.
@@ -95,6 +103,7 @@ export class Contents {
         }
         if (count[child]++ === 0) heldBy[child] = slot;
         types[child] |= 1 << Math.min(ftype, MAX_TYPE_BIT);
+        if (parents.length > 0) parents[child] += parentSum(block, from, to, inode.ino, generation);
       },
       { dots: true, report, block: indexed ? (v, db) => names.addBlock(db, v) : undefined },
     );

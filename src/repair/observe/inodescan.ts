@@ -249,7 +249,7 @@ export class InodeScanner {
     else if (type === S_IF.LNK) this.#contents.symlink(this.#inodeAt(base, ino));
     const attrs = v.getUint8(base + AT.forkoff) !== 0;
     if (attrs && (v.getInt8(base + AT.aformat) !== FORK_FORMAT.EXTENTS || dinodeNaextents(v, base) > 0))
-      this.#contents.attributes(this.#inodeAt(base, ino));
+      this.#contents.attributes(this.#inodeAt(base, ino), slot);
   }
 
   /** Whether times of two numbers have no more nanoseconds than a second. */

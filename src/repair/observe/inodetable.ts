@@ -34,16 +34,23 @@ export class EntryColumns {
   readonly types: Uint16Array;
   /** Slot of the first directory (in slot order) that names the inode; -1 where none does. */
   readonly heldBy: Int32Array;
+  /**
+   * With parent pointers: the sums of all entries that name the inode, less those of its parent pointers. 0 where
+   * the two say the same.
+   */
+  readonly parents: Int32Array;
 
-  constructor(slots: number) {
+  constructor(slots: number, parents: boolean) {
     this.count = new Uint32Array(slots);
     this.types = new Uint16Array(slots);
     this.heldBy = new Int32Array(slots).fill(-1);
+    this.parents = new Int32Array(parents ? slots : 0);
   }
 
   /** Adds what other directories say: of whichever stretch they are, the result is that of one scan. */
   merge(other: EntryColumns): void {
-    const { count, types, heldBy } = this;
+    const { count, types, heldBy, parents } = this;
+    for (let slot = 0; slot < parents.length; slot++) parents[slot] += other.parents[slot];
     for (let slot = 0; slot < count.length; slot++) {
       if (other.count[slot] === 0) continue;
       if (count[slot] === 0 || other.heldBy[slot] < heldBy[slot]) heldBy[slot] = other.heldBy[slot];
@@ -81,7 +88,7 @@ export class InodeTable {
   /** File type as directories store it (FTYPE). */
   type: Uint8Array = new Uint8Array(0);
   nlink: Uint32Array = new Uint32Array(0);
-  entries = new EntryColumns(0);
+  entries = new EntryColumns(0, false);
   #last = 0;
 
   constructor(g: Geometry) {
@@ -136,7 +143,7 @@ export class InodeTable {
     this.flags = new Uint8Array(shared(n));
     this.type = new Uint8Array(shared(n));
     this.nlink = new Uint32Array(shared(n * 4));
-    this.entries = new EntryColumns(n);
+    this.entries = new EntryColumns(n, this.#g.features.parent);
   }
 
   /** Slots of all chunks there are. */

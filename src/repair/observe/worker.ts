@@ -15,9 +15,10 @@ volume.g.head = head;
 function work({ table: shared, next, done, stretch }: Orders): void {
   const table = InodeTable.from(volume.g, shared);
   const units = new Units(volume.g.agcount, table.chunks, stretch);
-  const entries = new EntryColumns(table.slots);
+  const entries = new EntryColumns(table.slots, volume.g.features.parent);
   const results: { index: number; result: UnitResult }[] = [];
-  const memory = [entries.count.buffer, entries.types.buffer, entries.heldBy.buffer] as ArrayBuffer[];
+  const { count, types, heldBy, parents } = entries;
+  const memory = [count, types, heldBy, parents].map((column) => column.buffer as ArrayBuffer);
   for (;;) {
     const index = Atomics.add(next, 0, 1);
     if (index >= units.count) break;
