@@ -172,7 +172,9 @@ describe('metadump', () => {
     assert.equal(existsSync(dump), false);
     refused([join(folder, 'none'), dump], 1, /none/);
     assert.equal(xfsimg(['mkfs', image, '--size', '64m', '-q']).status, 0);
-    refused([image, image], 1, /exists; -f/);
+    refused([image, image, '-f'], 64, /this is the image itself/);
+    assert.equal(xfsimg(['metadump', image, dump]).status, 0);
+    refused([image, dump], 1, /exists; -f/);
     assert.equal(statSync(image).size, 64 * 2 ** 20);
   });
 });
