@@ -12,10 +12,16 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { BTREES, recordAt, refcountIsCow } from '../../src/format/btree.js';
 import { describeFault } from '../../src/format/fault.js';
+import { fsblockOf } from '../../src/format/geometry.js';
 import { FileSource } from '../../src/image/source.js';
+import { redoLog } from '../../src/journal/recover.js';
+import { scanLog } from '../../src/journal/scan.js';
 import { type RecoveryResult, recoverLog } from '../../src/transaction/recovery/recover.js';
 import { parentPointer, walkAttrs } from '../../src/volume/attr.js';
+import { agTree, walkLeaves } from '../../src/volume/btree.js';
+import { readExtents } from '../../src/volume/fork.js';
 import { walkInodes } from '../../src/volume/inode.js';
 import { openVolume } from '../../src/volume/volume.js';
 import {
@@ -43,8 +49,43 @@ export function complaints(image: string): string[] {
     .sort();
 }
 
+/** Files without a name that share blocks with others when the log is replayed, and nothing else is done yet. */
+function sharedUnlinked(image: string): number {
+  const source = FileSource.open(image);
+  try {
+    const { set } = redoLog(scanLog(source, openVolume(source).g));
+    const volume = openVolume(set);
+    const { g } = volume;
+    if (!g.features.reflink) return 0;
+    const shared: [number, number][] = [];
+    for (let agno = 0; agno < g.agcount; agno++)
+      walkLeaves(volume, agTree(volume, agno, 'refcountbt'), (leaf, numrecs) => {
+        for (let i = 0; i < numrecs; i++) {
+          const at = recordAt(BTREES.refcountbt, i);
+          if (refcountIsCow(leaf, at) || leaf.getUint32(at + 8) < 2) continue;
+          const first = fsblockOf(g, agno, leaf.getUint32(at));
+          shared.push([first, first + leaf.getUint32(at + 4)]);
+        }
+      });
+    let count = 0;
+    walkInodes(volume, (inode, allocated) => {
+      if (!allocated || inode.mode === 0 || inode.nlink > 0 || !inode.isReflink) return;
+      const { fsblock, blocks, count: extents } = readExtents(volume, inode, 'data', () => {});
+      let shares = false;
+      for (let i = 0; i < extents && !shares; i++)
+        shares = shared.some(([from, to]) => from < fsblock[i] + blocks[i] && fsblock[i] < to);
+      if (shares) count++;
+    });
+    return count;
+  } finally {
+    source.close();
+  }
+}
+
 export interface Verdict {
   readonly result: RecoveryResult;
+  /** How many of the unlinked inodes shared blocks. */
+  readonly sharers: number;
   /** Where the two recoveries differ, and what xfs_repair finds with ours alone. */
   readonly differences: readonly string[];
   /** xfs_repair complains about Linux's own recovery, and about ours in the same words. */
@@ -108,7 +149,13 @@ export function judge(image: string, { parents = false } = {}): Verdict {
       ...(asLinux ? [] : parents ? unlike(known, found) : found.slice(0, 10)),
       ...treeDifferences(expected, linuxTree(ours)),
     ];
-    return { result, differences, asLinux, milliseconds };
+    return {
+      result,
+      sharers: result.unlinked > 0 ? sharedUnlinked(image) : 0,
+      differences,
+      asLinux,
+      milliseconds,
+    };
   } finally {
     rmSync(ours);
     rmSync(linux);
@@ -169,6 +216,7 @@ async function main(): Promise<number> {
       try {
         const {
           result,
+          sharers,
           differences,
           asLinux,
           milliseconds: took,
@@ -180,6 +228,9 @@ async function main(): Promise<number> {
         if (rare) count('images with open intents');
         if (result.clean) count('clean logs');
         if (result.unlinked > 0) count('images with unlinked inodes');
+        if (sharers > 0) count('images with unlinked inodes that share blocks');
+        count('unlinked inodes', result.unlinked);
+        count('unlinked inodes that share blocks', sharers);
         if (result.cowBlocks > 0) count('images with CoW staging');
         if (asLinux && !values.parents) count('as bad as by Linux itself');
         line = [
@@ -187,6 +238,7 @@ async function main(): Promise<number> {
           `${result.replayed} items`,
           ...(result.newer > 0 ? [`${result.newer} newer`] : []),
           `${result.unlinked} unlinked`,
+          ...(sharers > 0 ? [`${sharers} of them sharing blocks`] : []),
           `${result.cowBlocks} CoW blocks`,
           ...intents,
           `${Math.round(took)} ms`,

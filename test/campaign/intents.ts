@@ -11,9 +11,10 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { LI_NAME } from '../../src/format/logitems.js';
+import { ATTRI_OP_NAME, LI, LI_NAME } from '../../src/format/logitems.js';
 import { FileSource } from '../../src/image/source.js';
 import { committedTransactions } from '../../src/journal/decode.js';
+import { attrIntent } from '../../src/journal/items.js';
 import type { LogRecord } from '../../src/journal/record.js';
 import { scanLog } from '../../src/journal/scan.js';
 import { IntentTracker } from '../../src/journal/status.js';
@@ -23,11 +24,18 @@ import { copyImage, tmpdir } from '../support/oracle.js';
 import { random } from '../support/random.js';
 import { judge } from './crash.js';
 
-/** What is not the same here and there: how full the blocks of a file's btree are, which st_blocks counts. */
+/**
+ * What is not the same here and there, as st_blocks counts it: how full the blocks of a file's btree are, and blocks
+ * behind the end of a file, which Linux frees when the file is closed.
+ */
 const DELIBERATE = /^(left|right): blocks is/;
 
+/** Differences that are not ones of two recoveries made after `since` (milliseconds). */
+export const isDeliberate = (difference: string, since: number): boolean =>
+  DELIBERATE.test(difference) || isBothStamped(difference, since);
+
 /** A ctime that both recoveries stamped, each with its own moment, after `since` (milliseconds). */
-export function isBothStamped(difference: string, since: number): boolean {
+function isBothStamped(difference: string, since: number): boolean {
   const [, ours, theirs] = /: ctime is (\d+), expected (\d+)$/.exec(difference) ?? [];
   return [ours, theirs].every((time) => time !== undefined && Number(time) / 1e6 >= since - CLOCK_TICK);
 }
@@ -41,7 +49,7 @@ export function judgeIntents(image: string): {
 } {
   const since = Date.now();
   const { result, differences } = judge(image, { parents: true });
-  const real = differences.filter((line) => !DELIBERATE.test(line) && !isBothStamped(line, since));
+  const real = differences.filter((line) => !isDeliberate(line, since));
   return { differences: real, intents: result.intents };
 }
 
@@ -75,9 +83,14 @@ function makePair(root: string, blocks: number): [string, string] {
 interface Moment {
   /** Block of the log behind the record the checkpoint ends in. */
   readonly end: number;
-  /** Open intents by kind. */
+  /** Open intents by kind, and by what those of attributes ask for. */
   readonly kinds: Record<string, number>;
+  readonly asked: Record<string, number>;
 }
+
+const add = (to: Record<string, number>, name: string, n = 1): void => {
+  to[name] = (to[name] ?? 0) + n;
+};
 
 /** The ends of those checkpoints of a log that leave an intent open which is looked for. */
 function moments(image: string): { moments: Moment[]; start: number; head: number } {
@@ -96,12 +109,13 @@ function moments(image: string): { moments: Moment[]; start: number; head: numbe
       for (const transaction of committedTransactions(state, { onRecord })) {
         tracker.add(transaction);
         const kinds: Record<string, number> = {};
+        const asked: Record<string, number> = {};
         for (const { item } of tracker.open) {
-          const name = LI_NAME[item.type];
-          kinds[name] = (kinds[name] ?? 0) + 1;
+          add(kinds, LI_NAME[item.type]);
+          if (item.type === LI.ATTRI) add(asked, ATTRI_OP_NAME[attrIntent(item).op]);
         }
         if (found.at(-1)?.end === end) found.pop();
-        if (kinds.ATTRI !== undefined || kinds.XMI !== undefined) found.push({ end, kinds });
+        if (kinds.ATTRI !== undefined || kinds.XMI !== undefined) found.push({ end, kinds, asked });
       }
     return { moments: found, start: state.device.start, head: state.head.block };
   } finally {
@@ -112,6 +126,10 @@ function moments(image: string): { moments: Moment[]; start: number; head: numbe
 /** At most so many of a list, from all over it. */
 const spread = <T>(list: readonly T[], most: number): T[] =>
   list.filter((_, i) => Math.floor((i * most) / list.length) !== Math.floor(((i - 1) * most) / list.length));
+
+const OF_PARENTS = [4, 5, 6].map((op) => ATTRI_OP_NAME[op]);
+/** What is looked for. */
+const WANTED = ['XMI', ...OF_PARENTS];
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -128,18 +146,19 @@ async function main(): Promise<void> {
   const folder = values.keep ?? tmpdir();
   mkdirSync(folder, { recursive: true });
   const load = new Load(2);
-  const found: Record<string, number> = { ATTRI: 0, XMI: 0 };
+  const found: Record<string, number> = Object.fromEntries(WANTED.map((name) => [name, 0]));
+  const lacks = (names: readonly string[]): boolean => names.some((name) => found[name] < wanted);
   const totals = { images: 0, judged: 0, differ: 0 };
-  for (let i = 0; Date.now() < end && (found.ATTRI < wanted || found.XMI < wanted); i++) {
+  for (let i = 0; Date.now() < end && lacks(WANTED); i++) {
     const seed = Number(values.seed) * 1000 + i;
     const rnd = random(seed);
-    const exchange = found.ATTRI >= wanted || (i % 3 === 2 && found.XMI < wanted);
+    const exchange = !lacks(OF_PARENTS) || (i % 3 === 2 && lacks(['XMI']));
     const image = join(folder, `${seed}.img`);
 
     await crashImage(image, load, {
       geometry: PARENT_GEOMETRIES[0],
       seed,
-      profile: 'names',
+      profile: i % 3 === 0 ? 'names' : 'links',
       milliseconds: 800 + Math.floor(rnd() * 1500),
       prepare: async (root) => {
         if (!exchange) return;
@@ -151,13 +170,14 @@ async function main(): Promise<void> {
     });
     totals.images++;
     const all = moments(image);
-    for (const { end: cut, kinds } of spread(all.moments, exchange ? 3 : wanted)) {
+    const news = all.moments.filter(({ kinds, asked }) => lacks(Object.keys({ ...kinds, ...asked })));
+    for (const { end: cut, kinds, asked } of spread(news, exchange ? 3 : wanted)) {
       if (Date.now() > end) break;
       const path = copyImage(image, `${image}.${cut}`);
       const file = FileSource.open(path, 'r+');
       if (all.head > cut) file.write(all.start + cut * 512, new Uint8Array((all.head - cut) * 512));
       file.close();
-      for (const [kind, n] of Object.entries(kinds)) found[kind] = (found[kind] ?? 0) + n;
+      for (const [name, n] of Object.entries({ ...kinds, ...asked })) add(found, name, n);
       totals.judged++;
       let differences: readonly string[];
       try {
@@ -168,7 +188,9 @@ async function main(): Promise<void> {
         differences = [String((error as Error).stack)];
       }
       if (differences.length > 0) totals.differ++;
-      console.log(`${differences.length === 0 ? 'same' : 'DIFFERS'} ${path} ${JSON.stringify(kinds)}`);
+      console.log(
+        `${differences.length === 0 ? 'same' : 'DIFFERS'} ${path} ${JSON.stringify({ ...kinds, ...asked })}`,
+      );
       for (const line of differences) console.log(`    ${line}`);
       if (values.keep === undefined) rmSync(path);
     }

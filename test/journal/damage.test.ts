@@ -178,7 +178,7 @@ test('fields and sectors of real logs damaged: a LogError with nothing written, 
       const overlay = new OverlaySource(log.file);
       if (!apply(overlay, next)) continue;
       try {
-        decided.add(recoverDamaged(overlay, false).kind);
+        decided.add(recoverDamaged(overlay).kind);
       } catch (error) {
         assert.fail(`${name}: ${what}: ${(error as Error).stack}`);
       }

@@ -33,9 +33,10 @@ export interface LoadOrder {
   /**
    * 'mixed': everything. 'storm': names and inodes, as many as can be, so that the log wraps. 'shred': files of
    * thousands of extents cloned, overwritten and cut down, each a long chain of transactions to crash in. 'names':
-   * nothing but names that come, go and change; the first process of them writes the log out all the while.
+   * nothing but names that come, go and change; the first process of them writes the log out all the while. 'links':
+   * the same of files with many names, and long ones: their parent pointers fill blocks.
    */
-  profile: 'mixed' | 'storm' | 'shred' | 'names';
+  profile: 'mixed' | 'storm' | 'shred' | 'names' | 'links';
 }
 
 const SHUT = new Set(['EIO', 'ESHUTDOWN', 'EROFS', 'EUCLEAN']);
@@ -325,7 +326,25 @@ async function work({ root, seed, reflink, profile }: LoadOrder): Promise<number
     ],
     [1, folder],
   ];
-  const ops = { mixed, storm, shred, names: seed % 100 === 0 ? [[1, poke] as Op] : names }[profile];
+  const long = (): string => `${pick(dirs)}/l${seed % 1000}-${serial++}-${'n'.repeat(100 + below(120))}`;
+  const another = (): void => {
+    const path = long();
+    if (files.length < 3) closeSync(openSync(path, 'w'));
+    else linkSync(pick(files), path);
+    files.push(path);
+  };
+  const renamed = (): void => {
+    const path = long();
+    renameSync(drop()!, path);
+    files.push(path);
+  };
+  const links: Op[] = [
+    [3, another],
+    [3, () => (files.length < 60 ? another() : unlinkSync(drop()!))],
+    [6, () => (files.length < 40 ? another() : renamed())],
+  ];
+  const pokes = seed % 100 === 0 ? [[1, poke] as Op] : undefined;
+  const ops = { mixed, storm, shred, names: pokes ?? names, links: pokes ?? links }[profile];
   const total = ops.reduce((sum, [weight]) => sum + weight, 0);
   try {
     attempt(() => mkdirSync(home));
