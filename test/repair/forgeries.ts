@@ -230,13 +230,19 @@ export const FORGERIES: Forgery[] = [
   },
   {
     name: 'data onto free space, and another file that has lost blocks',
-    make: (b) => [...setExtent(b, 'other', 'startblock', 9000), ...setExtent(b, 'victim', 'blockcount', 4)],
+    make: (b) => [
+      ...setExtent(b, 'other', 'startblock', b.agblocks - 100),
+      ...setExtent(b, 'victim', 'blockcount', 4),
+    ],
     // Six blocks are missing twice: whose are whose is not told.
     plain: ['free.leaked', 'free.leaked', 'inode.blocks /victim', 'mapping.free /other'],
   },
   {
     name: 'two files of one length onto free space',
-    make: (b) => [...setExtent(b, 'victim', 'startblock', 9000), ...setExtent(b, 'same', 'startblock', 9020)],
+    make: (b) => [
+      ...setExtent(b, 'victim', 'startblock', b.agblocks - 100),
+      ...setExtent(b, 'same', 'startblock', b.agblocks - 80),
+    ],
   },
   {
     name: 'a file onto itself',
@@ -381,6 +387,26 @@ RMAP_FORGERIES.push(
   {
     name: 'both trees emptied',
     make: () => [...refcount('write -d numrecs 0'), 'agf 0', 'addr rmaproot', 'write -d numrecs 0'],
+  },
+  {
+    name: 'rmap record of a file moved by one, onto blocks that two share',
+    make: (b) => [
+      'agf 0',
+      'addr rmaproot',
+      `write -d recs[${rmapRecord(b, 'tiny')}].startblock ${blockOf(b, 'tiny') + 1}`,
+    ],
+    rmap: ['rmap.missing /tiny', 'rmap.wrong'],
+  },
+  {
+    name: 'rmap record of one of three sharers names a file with a hole there',
+    // The third of the records that start there.
+    make: (b) => [
+      'agf 0',
+      'addr rmaproot',
+      `write -d recs[${rmapRecord(b, 'a') + 2}].owner ${b.ino.get('many')}`,
+      `write -d recs[${rmapRecord(b, 'a') + 2}].offset 90`,
+    ],
+    rmap: ['rmap.wrong /c'],
   },
   {
     name: 'rmap record in the other fork',

@@ -65,3 +65,13 @@ test('of two claims of metadata that does not verify, the one of an inode that a
   const claims = [claim(8, 200, CLAIM.ATTR), claim(9, 0, CLAIM.DIR)];
   assert.deepEqual(judgeRun(runOf(claims), context).claims, ['corrupt', 'kept']);
 });
+
+test('blocks of one file that nobody else has keep it though the rmap btree gives its place elsewhere', () => {
+  const context: Context = { ...OF_SEVEN, isMappedElsewhere: () => true };
+  const run = runOf([claim(5, 40, CLAIM.DATA)], true);
+  const { claims, missingRmaps } = judgeRun(run, context);
+  assert.deepEqual([claims, missingRmaps], [['kept'], [0]]);
+  // Free blocks are nobody's: there the record is right.
+  const free = { ...run, freeByStart: true, freeBySize: true };
+  assert.deepEqual(judgeRun(free, context).claims, ['corrupt']);
+});

@@ -1,6 +1,7 @@
 /** The evidence away from a run: what a claimant maps elsewhere, what blocks have lost their owner. */
 import { RMAP_OWN } from '../../format/btree.js';
 import { blockOffset } from '../../format/geometry.js';
+import { SYMLINK_MAXLEN, symlinkSpace } from '../../format/symlink.js';
 import { readInode } from '../../volume/inode.js';
 import { CLAIM } from '../observe/columns.js';
 import { SLOT } from '../observe/inodetable.js';
@@ -8,7 +9,7 @@ import type { Observation } from '../observe/observe.js';
 import { QUOTA_MAGIC } from '../pointers.js';
 import type { Run, RunClaim, RunRmap } from './runs.js';
 import { standingOn } from './standing.js';
-import { type Context, SUSPICION } from './verdict.js';
+import { type Context, isUnrecorded, SUSPICION } from './verdict.js';
 
 /** A stretch of an inode's fork, by claim or by rmap record. */
 export interface Mapping {
@@ -23,6 +24,8 @@ const FORK = CLAIM.ATTR | CLAIM.BMBT;
 
 export class Evidence implements Context {
   readonly #o: Observation;
+  /** By AG, in order. */
+  readonly #runs: Run[][];
   /** Claims and rmap records of the inodes involved, by inode number. */
   readonly #claims = new Map<number, Mapping[]>();
   readonly #rmaps = new Map<number, Mapping[]>();
@@ -41,6 +44,8 @@ export class Evidence implements Context {
         if (slot >= 0) slots.add(slot);
       }
     }
+    this.#runs = observation.ags.map(() => []);
+    for (const run of runs) this.#runs[run.agno].push(run);
     if (slots.size > 0) this.#gather(slots);
     this.#findLost(runs);
   }
@@ -98,7 +103,9 @@ export class Evidence implements Context {
         : claim.info & CLAIM.DIR
           ? claim.offset % g.dirblkfsbs
           : 0;
-    if (ahead === 0) return false;
+    const most =
+      claim.info & CLAIM.SYMLINK ? Math.ceil(SYMLINK_MAXLEN / symlinkSpace(g.blocksize)) : g.dirblkfsbs;
+    if (ahead === 0 || ahead >= most) return false;
     const first = run.start - ahead;
     if (first < 0 || blockOffset(g, run.agno, first) < 0) return false;
     return standingOn(volume, run.agno, first)?.owner === claim.owner;
@@ -117,14 +124,59 @@ export class Evidence implements Context {
     const same = run.claims.find(
       (c) => c.slot === slot && ((c.info ^ rmap.info) & FORK) === 0 && !c.confirmed,
     );
-    if (same !== undefined && !this.isMappedElsewhere(run, same))
-      return this.#isPastEnd(slot, same.offset) && !this.#isPastEnd(slot, rmap.offset);
-    // The offset must not be mapped by something the rmap btree confirms.
+    if (same !== undefined) {
+      if (!this.isMappedElsewhere(run, same))
+        return this.#isPastEnd(slot, same.offset) && !this.#isPastEnd(slot, rmap.offset);
+      const beyond = this.#beyond(run, same, rmap);
+      if (beyond !== undefined) return lacksOwner(beyond);
+    }
+    // The offset must not be mapped by something the rmap btree confirms, or all else.
+    let mapped = false;
     for (const at of [rmap.offset, rmap.offset + run.blocks - 1]) {
       const there = covering(this.#claims.get(rmap.owner), at, rmap.info);
-      if (there !== undefined && this.#isConfirmed(rmap.owner, there, at)) return false;
+      if (there === undefined) continue;
+      mapped = true;
+      if (this.#isConfirmed(rmap.owner, there, at)) return false;
+      const now = this.#runAt(there.agno, there.start + at - there.offset);
+      if (now !== undefined && !lacksOwner(run) && (isUnrecorded(now) || isCounted(now))) return false;
     }
-    return true;
+    // Where the owners are as many as the refcount says, it is the record that names the wrong one.
+    return mapped || !isCounted(run);
+  }
+
+  /**
+   * Of an extent and an rmap record that lie a little aside of each other: the run of the record that the extent does
+   * not reach. It tells which of the two was moved.
+   */
+  #beyond(run: Run, claim: RunClaim, rmap: RunRmap): Run | undefined {
+    const start = this.#o.ags[run.agno].claims.start[claim.index];
+    const end = start + claim.extentBlocks;
+    const record = this.#rmaps
+      .get(rmap.owner)
+      ?.find(
+        (r) =>
+          r.agno === run.agno &&
+          r.start <= run.start &&
+          run.start < r.start + r.blocks &&
+          r.offset + run.start - r.start === rmap.offset,
+      );
+    if (record === undefined) return undefined;
+    if (record.start + record.blocks > end) return this.#runAt(run.agno, end);
+    return record.start < start ? this.#runAt(run.agno, start - 1) : undefined;
+  }
+
+  /** The run a block is in, where it calls for a verdict. */
+  #runAt(agno: number, agbno: number): Run | undefined {
+    const runs = this.#runs[agno];
+    let low = 0;
+    let high = runs.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if (runs[middle].start <= agbno) low = middle;
+      else high = middle - 1;
+    }
+    const run = runs[low];
+    return run !== undefined && agbno >= run.start && agbno < run.start + run.blocks ? run : undefined;
   }
 
   /** Whether a file block lies behind the file's end. */
@@ -184,6 +236,19 @@ export class Evidence implements Context {
     return covering(this.#claims.get(ino), offset, info);
   }
 }
+
+/**
+ * Whether the refcount btree knows of as many owners as claim a run, all of them with the flag: by that each of them
+ * is right.
+ */
+const isCounted = ({ claims, refcount, trust }: Run): boolean =>
+  trust.refcount && claims.length >= 2 && refcount === claims.length && claims.every((c) => c.flagged);
+
+/** Whether a run has fewer claims than there are owners by the other trees. */
+const lacksOwner = ({ claims, refcount, trust, freeByStart, freeBySize }: Run): boolean =>
+  claims.length === 0
+    ? trust.free && !freeByStart && !freeBySize
+    : trust.refcount && refcount >= 2 && refcount > claims.length;
 
 /** Stretches that some claimant was moved away from, by their length. */
 class Lost {

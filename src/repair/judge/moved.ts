@@ -29,6 +29,8 @@ interface Lost {
   readonly blocks: number;
   readonly info: number;
   readonly flagged: boolean;
+  /** Those who stay have the flag too: a refcount record that was moved looks the same. */
+  readonly doubtful: boolean;
 }
 
 /** Neighbouring blocks that lack one owner each. */
@@ -60,7 +62,8 @@ export function putBack(o: Observation, judged: JudgedRun[]): Map<string, Mappin
   if (byLength.size !== gaps.length || own.size !== lost.length) return out;
   for (const gap of gaps) {
     const extent = own.get(gap.blocks);
-    if (extent === undefined || (gap.shared && !extent.flagged) || holdsMetadata(o, gap)) return out;
+    if (extent === undefined || (gap.shared && (!extent.flagged || extent.doubtful)) || holdsMetadata(o, gap))
+      return out;
   }
   for (const gap of gaps) {
     const { ino, offset, blocks, info } = own.get(gap.blocks)!;
@@ -79,17 +82,29 @@ export function putBack(o: Observation, judged: JudgedRun[]): Map<string, Mappin
 /** Extents of files all of whose blocks turned out to be another's, or free. */
 function lostExtents(o: Observation, judged: readonly JudgedRun[]): Lost[] {
   const blocks = new Map<string, number>();
+  const doubts = new Set<string>();
   const out: Lost[] = [];
-  for (const { run, verdict } of judged)
+  for (const { run, verdict } of judged) {
+    const kept = run.claims.filter((_, i) => verdict.claims[i] === 'kept');
+    const uncounted = run.refcount === 0 && kept.length > 0 && kept.every((c) => c.flagged);
     run.claims.forEach((c, i) => {
       if (verdict.claims[i] !== 'corrupt' || (c.info & CLAIM.DATA) === 0) return;
       const key = `${run.agno} ${c.index}`;
       const sum = (blocks.get(key) ?? 0) + run.blocks;
       blocks.set(key, sum);
+      if (uncounted) doubts.add(key);
       if (sum !== c.extentBlocks) return;
       const offset = o.ags[run.agno].claims.offset[c.index];
-      out.push({ ino: c.owner, offset, blocks: sum, info: c.info & CLAIM.UNWRITTEN, flagged: c.flagged });
+      out.push({
+        ino: c.owner,
+        offset,
+        blocks: sum,
+        info: c.info & CLAIM.UNWRITTEN,
+        flagged: c.flagged,
+        doubtful: doubts.has(key),
+      });
     });
+  }
   return out;
 }
 
@@ -110,7 +125,14 @@ function impossibleExtents({ log, table, volume }: Observation): Lost[] {
       if (blocks === 0 || offset < end || !isFileRange(g, offset, blocks)) return [];
       end = offset + blocks;
       if (isFsRange(g, extentFsblock(view, at), blocks)) continue;
-      out.push({ ino, offset, blocks, info: extentUnwritten(view, at) ? CLAIM.UNWRITTEN : 0, flagged });
+      out.push({
+        ino,
+        offset,
+        blocks,
+        info: extentUnwritten(view, at) ? CLAIM.UNWRITTEN : 0,
+        flagged,
+        doubtful: false,
+      });
     }
     return out;
   });

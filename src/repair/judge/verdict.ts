@@ -72,6 +72,13 @@ export interface Context {
   suspicion(run: Run, claim: RunClaim): number;
 }
 
+/**
+ * Blocks of one claim that nothing else has, and that nothing calls free: had the claim come there by damage, they
+ * would be somebody's, or free. It is their rmap record that is gone, or tells of other blocks now.
+ */
+export const isUnrecorded = ({ claims, rmaps, freeByStart, freeBySize, trust }: Run): boolean =>
+  trust.rmap && trust.free && claims.length === 1 && rmaps.length === 0 && !freeByStart && !freeBySize;
+
 const isData = (c: RunClaim): boolean => (c.info & CLAIM.DATA) !== 0;
 
 export function judgeRun(run: Run, context: Context): Verdict {
@@ -199,7 +206,7 @@ function judgeDuplicates(run: Run, context: Context, draft: Draft): void {
 function judgeSingle(run: Run, context: Context, draft: Draft): void {
   const [claim] = run.claims;
   const { trust } = run;
-  if (claim.confirmed) return;
+  if (claim.confirmed || isUnrecorded(run)) return;
   if (!isData(claim)) {
     const lost = trust.rmap && run.rmaps.some((r) => context.isLostMapping(run, r));
     const inFork = claim.slot >= 0 && (claim.info & CLAIM.BMBT) === 0;
