@@ -44,6 +44,47 @@ test('every example of the README runs', async (t) => {
     });
 });
 
+test('the walk of the README, as the demo runs it, leads from an empty folder to a report', () => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(top, 'test/demo.js')], {
+    encoding: 'utf8',
+    env: { ...process.env, LC_ALL: 'C' },
+  });
+  assert.equal(status, 0, stdout + stderr);
+  assert.equal(stderr, '');
+  const walk = readme.slice(readme.indexOf('\n## A walk\n'), readme.indexOf('\n## What it does\n'));
+  const lines = /```sh\n([\s\S]*?)\n```/.exec(walk)![1].split('\n');
+  let at = 0;
+  for (const line of lines) {
+    const shown = line === '' || line.startsWith('#') ? `${line}\n` : `$ ${line}\n`;
+    at = stdout.indexOf(shown, at);
+    assert.ok(at >= 0, `${line} is not in the transcript`);
+  }
+  /** What the commands that begin so printed, one after the other. */
+  const printed = (command: string): string[] =>
+    stdout
+      .split(/^(?=\$ |# |$)/m)
+      .filter((part) => part.startsWith(`$ ${command}`))
+      .map((part) => part.slice(part.indexOf('\n') + 1));
+  assert.match(printed('xfsimg dump demo.img shared')[0], /\/srv\/numbers\.txt\n.*\/srv\/clone\.txt\n$/);
+  assert.match(printed('xfsimg log demo.img status')[0], /^recovery of efi\t.*frees them/);
+  assert.match(printed('xfsimg log demo.img replay')[0], /1 transaction replayed[\s\S]*1 EFI/);
+  // The letters show the diary's words until they are repaired, and the diary keeps its own.
+  assert.deepEqual(printed('xfsimg cat demo.img /srv/clone.txt'), ['1\n']);
+  const [foreign, zeros] = printed('xfsimg cat demo.img /srv/letters.txt');
+  assert.equal(foreign, 'dear diary\n');
+  assert.match(zeros, /^0000000( +\\0){16}\n\*\n$/);
+  assert.deepEqual(printed('xfsimg cat demo.img /srv/diary.txt'), ['dear diary\n']);
+  const looks = printed('xfsimg repair demo.img -n');
+  assert.equal(looks.length, 3);
+  assert.match(looks[0], /: clean\n$/);
+  assert.match(
+    looks[1],
+    /^duplicate\.corrupt: .*\/srv\/letters\.txt[\s\S]*1 finding; nothing was written\n$/m,
+  );
+  assert.match(looks[2], /: clean\n$/);
+  assert.deepEqual(printed('ls *.html'), ['damaged.html\ndemo.html\n']);
+});
+
 test('the README names every command and no other', () => {
   const help = spawnSync(process.execPath, [join(top, 'bin/xfsimg.js'), '--help'], {
     encoding: 'utf8',
