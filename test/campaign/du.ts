@@ -22,6 +22,6 @@ const { values } = parseArgs({
 });
 const each = Math.ceil(Number(values.count) / GEOMETRIES.length);
 for (const [index, args] of GEOMETRIES.entries()) {
-  const { image } = populated({ mkfs: { args: [...args] } });
+  const { image } = populated({ mkfs: { args: [...args] }, populate: { seed: Number(values.seed) } });
   console.log(`${args.join(' ')}: ${summary(deletions(image, each, Number(values.seed) + index))}`);
 }
