@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type EditCommand, registerEdit } from './edit-support.js';
 import { parseBytes } from './image.js';
+import { asByCrash, untilInterrupted } from './interrupt.js';
 
 interface Range {
   readonly from: bigint;
@@ -44,10 +45,13 @@ Examples:
   xfsimg clone disk.img /etc /etc.before
   xfsimg clone disk.img /a /b --range 0:1m:64k`,
       ),
-  async run({ edit }, [src, dst], options: { range?: Range }) {
+  async run({ edit, image }, [src, dst], options: { range?: Range }) {
     const { clone, clonePart } = await import('../edit/clone.js');
-    if (options.range === undefined) clone(edit, src as string, dst as string);
-    else clonePart(edit, src as string, dst as string, options.range);
+    const { range } = options;
+    untilInterrupted(asByCrash(image), () => {
+      if (range === undefined) clone(edit, src as string, dst as string);
+      else clonePart(edit, src as string, dst as string, range);
+    });
   },
 };
 

@@ -40,6 +40,7 @@ async function copy(image: string, target: string, flags: CopyFlags): Promise<vo
     scan,
     { Progress },
     { refuseImage },
+    { untilInterrupted, unfinished },
   ] = await Promise.all([
     import('./image.js'),
     import('./errors.js'),
@@ -49,6 +50,7 @@ async function copy(image: string, target: string, flags: CopyFlags): Promise<vo
     import('../journal/scan.js'),
     import('./render/progress.js'),
     import('./render/file.js'),
+    import('./interrupt.js'),
   ]);
   const text = flags.size ?? 'auto';
   const auto = size.parseAuto(text);
@@ -78,6 +80,7 @@ async function copy(image: string, target: string, flags: CopyFlags): Promise<vo
         auto,
         dedupe: flags.dedupe === true ? 'block' : flags.dedupe,
         progress: (done, total) => progress.update({ phase: 'copying', done, total, unit: 'files' }),
+        stretch: (work) => untilInterrupted(unfinished(target), work),
       },
     ).finally(() => progress.finish());
     for (const warning of warnings) process.stderr.write(`xfsimg: ${warning}\n`);

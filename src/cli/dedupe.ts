@@ -1,6 +1,7 @@
 /** `xfsimg dedupe IMAGE PATH...` */
 import type { Command } from 'commander';
 import { type EditCommand, registerEdit } from './edit-support.js';
+import { asByCrash, untilInterrupted } from './interrupt.js';
 import { addTableOptions, type TableOptions } from './render/table.js';
 
 export const edit: EditCommand = {
@@ -33,14 +34,16 @@ Example:
     const rows = await openTable(DEDUPE, options, { image, volume });
     const { blocksize } = edit.g;
     try {
-      const { freed, skipped } = dedupeTree(edit, starts, (path, d) =>
-        emitRow(rows, DEDUPE, {
-          bytes: d.blocks * blocksize,
-          known: d.known * blocksize,
-          shared: d.shared * blocksize,
-          holes: d.holes * blocksize,
-          path: showBytes(path),
-        }),
+      const { freed, skipped } = untilInterrupted(asByCrash(image), () =>
+        dedupeTree(edit, starts, (path, d) =>
+          emitRow(rows, DEDUPE, {
+            bytes: d.blocks * blocksize,
+            known: d.known * blocksize,
+            shared: d.shared * blocksize,
+            holes: d.holes * blocksize,
+            path: showBytes(path),
+          }),
+        ),
       );
       if (skipped > 0) note(`${skipped} files left out: immutable or append-only`);
       note(`${freed * blocksize} bytes freed`);

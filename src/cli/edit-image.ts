@@ -5,6 +5,7 @@ import type { Source } from '../image/source.js';
 import { type CutPoint, type EditOptions, note } from './edit-support.js';
 import { CliError, EXIT } from './errors.js';
 import { imageError, openImage, openImageSource } from './image.js';
+import { Stopped } from './interrupt.js';
 import { refuseInUse } from './inuse.js';
 
 /**
@@ -28,7 +29,7 @@ export async function editImage(
     try {
       await work(edit);
     } catch (error) {
-      if (!(error instanceof PowerCut)) keepDone(edit, error);
+      if (!(error instanceof PowerCut || error instanceof Stopped)) keepDone(edit, error);
       throw error;
     }
     if (cut !== undefined && 'after' in cut) cutBehind(edit, source as CutSource, cut.after);

@@ -9,7 +9,7 @@ import type { ScriptOptions } from './edit.js';
 import { editError, editImage } from './edit-image.js';
 import { type EditCommand, type EditContext, note } from './edit-support.js';
 import { CliError, EXIT } from './errors.js';
-import { Interrupt } from './interrupt.js';
+import { Interrupt, Stopped } from './interrupt.js';
 import { usageLine } from './usage.js';
 import { splitWords } from './words.js';
 
@@ -51,6 +51,7 @@ async function runStep(image: string, context: EditContext, step: Step, done: nu
   try {
     await step.edit.run(context, step.operands, step.options);
   } catch (error) {
+    if (error instanceof Stopped) throw error;
     throw atLine(image, step, done, error);
   }
 }

@@ -30,13 +30,15 @@ export function register(program: Command): void {
 }
 
 async function extract(image: string, path: string, flags: ExtractFlags): Promise<void> {
-  const [{ openImage }, { Damage }, { findOperand }, { CliError, EXIT }, { Progress }] = await Promise.all([
-    import('./image.js'),
-    import('./damage.js'),
-    import('./operands.js'),
-    import('./errors.js'),
-    import('./render/progress.js'),
-  ]);
+  const [{ openImage }, { Damage }, { findOperand }, { CliError, EXIT }, { Progress }, { untilInterrupted }] =
+    await Promise.all([
+      import('./image.js'),
+      import('./damage.js'),
+      import('./operands.js'),
+      import('./errors.js'),
+      import('./render/progress.js'),
+      import('./interrupt.js'),
+    ]);
   if ((flags.directory === undefined) === (flags.tar === undefined))
     throw new CliError('one of -C DIR and --tar is needed', EXIT.USAGE);
   const volume = openImage(image, flags);
@@ -61,14 +63,17 @@ async function extract(image: string, path: string, flags: ExtractFlags): Promis
       const { extractDirectory } = await import('../dump/extract/directory.js');
       const owners = flags.owners === false ? false : undefined;
       const options = { owners, xattrs: flags.xattrs, overwrite: flags.overwrite, progress: each };
-      extractDirectory(volume, from, flags.directory, options, complain);
+      const words = `${flags.directory} has the files up to here; --overwrite goes over it again`;
+      untilInterrupted(words, () => extractDirectory(volume, from, flags.directory!, options, complain));
     } else {
       const { extractTar } = await import('../dump/extract/tar.js');
       if (flags.tar === true || flags.tar === '-') {
         const { Output } = await import('./render/output.js');
         const out = new Output();
-        extractTar(volume, from, (bytes) => out.raw(bytes), note, each);
-        out.flush();
+        untilInterrupted('the archive ends in its middle', () => {
+          extractTar(volume, from, (bytes) => out.raw(bytes), note, each);
+          out.flush();
+        });
       } else {
         const [{ FileSource }, { refuseImage }] = await Promise.all([
           import('../image/source.js'),
@@ -81,7 +86,8 @@ async function extract(image: string, path: string, flags: ExtractFlags): Promis
           file.write(at, bytes);
           at += bytes.length;
         };
-        extractTar(volume, from, write, note, each);
+        const words = `${flags.tar} ends in its middle`;
+        untilInterrupted(words, () => extractTar(volume, from, write, note, each));
         file.close();
       }
     }

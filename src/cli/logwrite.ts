@@ -2,6 +2,7 @@
 import { OverlaySource } from '../image/overlay.js';
 import { CliError, EXIT } from './errors.js';
 import { type ImageOptions, imageError, openImage, openImageSource } from './image.js';
+import { untilInterrupted } from './interrupt.js';
 import { refuseInUse } from './inuse.js';
 
 export interface LogWriteOptions extends ImageOptions {
@@ -20,7 +21,12 @@ export async function replay(path: string, options: LogWriteOptions): Promise<vo
   refuseInUse(path, options.force || options.dryRun);
   const source = openImageSource(path, { ...options, write: !options.dryRun });
   try {
-    const r = recoverLog(options.dryRun ? new OverlaySource(source) : source);
+    const work = (): ReturnType<typeof recoverLog> =>
+      recoverLog(options.dryRun ? new OverlaySource(source) : source);
+    const r = untilInterrupted(
+      `${path}: the log is still to be replayed: the same command begins anew`,
+      work,
+    );
     if (r.clean) {
       process.stderr.write('xfsimg: the log is clean: there is nothing to replay\n');
       return;

@@ -1,6 +1,9 @@
 /** `xfsimg mdrestore`: an image from a metadump. */
+import { existsSync, rmSync } from 'node:fs';
 import type { Command } from 'commander';
+import type { RestoreResult } from '../mkfs/mdrestore.js';
 import { CliError, EXIT } from './errors.js';
+import { Stopped, untilInterrupted } from './interrupt.js';
 
 export function register(program: Command): void {
   program
@@ -19,8 +22,11 @@ export function register(program: Command): void {
       ]);
       if (dump !== '-' && isSameFile(image, dump))
         throw new CliError(`${image}: this is the dump itself: name another file for the image`, EXIT.USAGE);
+      const isNew = !existsSync(image);
       try {
-        const { sectors, obfuscated, dirtyLog } = restoreMetadump(dump, image, flags.force === true);
+        const work = (): RestoreResult => restoreMetadump(dump, image, flags.force === true);
+        const words = `${image}: not restored: the same command begins anew`;
+        const { sectors, obfuscated, dirtyLog } = untilInterrupted(words, work);
         const notes = [obfuscated ? 'names are obfuscated' : '', dirtyLog ? 'the log is dirty' : ''].filter(
           Boolean,
         );
@@ -28,6 +34,7 @@ export function register(program: Command): void {
           `xfsimg: ${image}: ${sectors} sectors restored${notes.length > 0 ? `; ${notes.join(', ')}` : ''}\n`,
         );
       } catch (error) {
+        if (error instanceof Stopped && isNew) rmSync(image, { force: true });
         if (error instanceof MkfsError)
           throw new CliError(error.message, error.kind === 'in-use' ? EXIT.UNUSABLE : EXIT.FAILED);
         throw error;

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import type { MetadumpOptions, MetadumpResult } from '../dump/metadump/metadump.js';
 import type { Volume } from '../volume/volume.js';
 import { addImageOptions, type ImageOptions } from './image.js';
+import { untilInterrupted } from './interrupt.js';
 
 interface MetadumpFlags extends ImageOptions {
   fullBlocks?: boolean;
@@ -55,8 +56,11 @@ async function run(image: string, dump: string, flags: MetadumpFlags): Promise<v
     if (dump === '-') {
       const { Output } = await import('./render/output.js');
       const out = new Output();
-      result = metadump(volume, (bytes) => out.raw(bytes), options);
-      out.flush();
+      result = untilInterrupted('the dump ends in its middle', () => {
+        const whole = metadump(volume, (bytes) => out.raw(bytes), options);
+        out.flush();
+        return whole;
+      });
     } else result = await intoFile(volume, dump, flags.force === true, options);
     if (result.dirtyLog)
       say(
@@ -96,17 +100,19 @@ async function intoFile(
       at += used;
       used = 0;
     };
-    const result = metadump(
-      volume,
-      (bytes) => {
-        if (used + bytes.length > buffer.length) flush();
-        buffer.set(bytes, used);
-        used += bytes.length;
-      },
-      options,
-    );
-    flush();
-    return result;
+    return untilInterrupted(`${path}: no whole dump: the same command begins anew`, () => {
+      const result = metadump(
+        volume,
+        (bytes) => {
+          if (used + bytes.length > buffer.length) flush();
+          buffer.set(bytes, used);
+          used += bytes.length;
+        },
+        options,
+      );
+      flush();
+      return result;
+    });
   } catch (error) {
     if (isNew) unlinkSync(path);
     throw error;

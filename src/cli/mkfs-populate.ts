@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import type { MkfsOptions, MkfsResult } from '../mkfs/mkfs.js';
 import type { PopulateStats } from '../mkfs/populate/populate.js';
 import { CliError, EXIT } from './errors.js';
+import { unfinished, untilInterrupted } from './interrupt.js';
 
 export interface PopulateFlags {
   populate?: string;
@@ -93,6 +94,7 @@ async function fillFrom(
     dedupe: flags.dedupe === true ? 'block' : flags.dedupe,
     keepPartial: flags.keepPartial,
     progress: (done, total) => progress.update({ phase: 'filling', done, total, unit: 'files' }),
+    stretch: (work) => untilInterrupted(unfinished(path), work),
     rules: {
       exclude: flags.exclude,
       owner: flags.squash

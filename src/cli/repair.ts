@@ -4,6 +4,7 @@ import type { Finding } from '../repair/finding.js';
 import type { Volume } from '../volume/volume.js';
 import { CliError, EXIT } from './errors.js';
 import { addImageOptions, type ImageOptions, imageError, openImageSource } from './image.js';
+import { endingAt } from './interrupt.js';
 import { Output } from './render/output.js';
 import type { Progress } from './render/progress.js';
 import { addTableOptions, openTable, type TableOptions, wantsRows } from './render/table.js';
@@ -49,6 +50,9 @@ export function register(program: Command): void {
   });
 }
 
+/** What a repair that is interrupted has done. */
+const NOTHING = 'nothing was written';
+
 /** Progress as -v and the terminal want it, and on SIGUSR1. */
 async function progressOf(options: RepairOptions): Promise<Progress> {
   const { Progress } = await import('./render/progress.js');
@@ -83,7 +87,7 @@ async function look(path: string, options: RepairOptions): Promise<void> {
       volume = openVolume(overlay);
     }
     const print = await openRows(path, volume, options);
-    const { findings } = await examineByThreads(volume, progress.update);
+    const { findings } = await endingAt(NOTHING, () => examineByThreads(volume, progress.update));
     progress.finish();
     const damage = await show([...restored, ...findings], options, print);
     process.stderr.write(
@@ -122,15 +126,18 @@ async function change(path: string, options: RepairOptions): Promise<void> {
   ]);
   const progress = await progressOf(options);
   try {
-    const { findings, log, written } = await repairByThreads(source, {
-      onDuplicate: options.onDuplicate,
-      dropLog: options.dropLog,
-      progress: progress.update,
-      undo:
-        options.undo === undefined
-          ? undefined
-          : (ranges, after) => saveUndo(options.undo!, source, ranges, after),
-    });
+    // Written is at the end, in one go that no signal gets into.
+    const { findings, log, written } = await endingAt(NOTHING, () =>
+      repairByThreads(source, {
+        onDuplicate: options.onDuplicate,
+        dropLog: options.dropLog,
+        progress: progress.update,
+        undo:
+          options.undo === undefined
+            ? undefined
+            : (ranges, after) => saveUndo(options.undo!, source, ranges, after),
+      }),
+    );
     progress.finish();
     if (log.kind === 'replayed')
       process.stderr.write(`xfsimg: ${path}: log replayed, ${log.recovery.transactions} transactions\n`);

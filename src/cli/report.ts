@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { CliError, EXIT } from './errors.js';
 import { addImageOptions, type ImageOptions, imageError, openImageSource } from './image.js';
+import { endingAt } from './interrupt.js';
 
 interface ReportOptions extends ImageOptions {
   output: string;
@@ -29,7 +30,9 @@ Exit status: 0; 1 where damage was found and is in the page, or the page cannot 
 Example:
   xfsimg report disk.img -o disk.html`,
   );
-  command.action(report);
+  command.action((path: string, options: ReportOptions) =>
+    endingAt(`${path}: no page was written`, () => report(path, options)),
+  );
 }
 
 async function report(path: string, options: ReportOptions): Promise<void> {

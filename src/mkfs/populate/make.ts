@@ -33,6 +33,8 @@ export interface MakeOptions {
   /** Leave what there is of an image that could not be filled. */
   readonly keepPartial?: boolean;
   readonly progress?: PopulateOptions['progress'];
+  /** Runs what takes long, and may end it in its middle by an error of its own. */
+  readonly stretch?: <T>(work: () => T) => T;
 }
 
 export interface MakeResult extends MkfsResult {
@@ -113,7 +115,7 @@ async function once(
   path: string,
   options: MkfsOptions,
   populateOptions: PopulateOptions,
-  make: { readonly keepPartial?: boolean },
+  make: Pick<MakeOptions, 'keepPartial' | 'stretch'>,
   source: TreeSource,
 ): Promise<MakeResult> {
   const isNew = !existsSync(path);
@@ -122,7 +124,12 @@ async function once(
     const partition = options.table === undefined ? options.partition : 1;
     const image = openSource(path, { offset: options.offset, partition, write: true });
     try {
-      return { ...result, stats: populate(image, source, populateOptions) };
+      const work = (): PopulateStats => populate(image, source, populateOptions);
+      return { ...result, stats: make.stretch === undefined ? work() : make.stretch(work) };
+    } catch (error) {
+      // Half filled it is no filesystem, and is not to be taken for one.
+      if (!(error instanceof MkfsError)) image.write(0, new Uint8Array(result.geometry.sectsize));
+      throw error;
     } finally {
       image.close();
     }
