@@ -24,8 +24,9 @@ export function register(program: Command): void {
     );
   addTableOptions(addImageOptions(command)).action(
     async (image: string, paths: string[], options: DuOptions) => {
-      const [{ DiskUsage, DU }, { openTable }, { Damage }, { findOperand }] = await Promise.all([
+      const [{ DiskUsage }, { DU }, { openTable }, { Damage }, { findOperand }] = await Promise.all([
         import('../dump/du.js'),
+        import('../dump/rows/du.js'),
         import('./render/table.js'),
         import('./damage.js'),
         import('./operands.js'),

@@ -7,6 +7,7 @@ import type { ForkName } from '../volume/fork.js';
 import type { Volume } from '../volume/volume.js';
 import { CliError, EXIT } from './errors.js';
 import { addImageOptions, type ImageOptions, numberArgument } from './image.js';
+import { meant } from './nearest.js';
 import { addTableOptions, type TableOptions } from './render/table.js';
 import type { TableWriter } from './render/writer.js';
 
@@ -114,7 +115,10 @@ function checkUsage(what: What, select: readonly string[], options: DumpOptions)
   if (what !== 'btree') return;
   const names = Object.keys(BTREES).join(', ');
   if (select.length === 0) throw new CliError(`dump btree needs the name of a tree: ${names}`, EXIT.USAGE);
-  if (!(select[0] in BTREES)) throw new CliError(`no btree '${select[0]}': there are ${names}`, EXIT.USAGE);
+  if (!(select[0] in BTREES)) {
+    const hint = meant(select[0], Object.keys(BTREES), `there are ${names}`);
+    throw new CliError(`no btree '${select[0]}': ${hint}`, EXIT.USAGE);
+  }
   if (select[0] === 'bmbt' && select.length === 1)
     throw new CliError('dump btree bmbt needs inode numbers or paths', EXIT.USAGE);
   if (select[0] !== 'bmbt' && select.length > 1)

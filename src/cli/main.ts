@@ -7,7 +7,7 @@ import type { Command } from 'commander';
 import { exactArguments } from './argv.js';
 import { COMMANDS } from './commands.js';
 import { CliError, EXIT } from './errors.js';
-import { nearest } from './nearest.js';
+import { meant } from './nearest.js';
 import { packageUrl } from './package.js';
 import { say, stdoutIsTerminal } from './render/output.js';
 import { usageLine } from './usage.js';
@@ -82,8 +82,7 @@ export async function main(argv: string[]): Promise<number> {
     const name = first === 'help' ? '--help' : first;
     const args = first === 'help' ? ['--help'] : argv;
     if (name !== undefined && !name.startsWith('-') && !COMMANDS.has(name)) {
-      const guess = nearest(name, [...COMMANDS.keys(), 'help']);
-      const hint = guess === undefined ? 'xfsimg --help lists the commands' : `did you mean ${guess}?`;
+      const hint = meant(name, [...COMMANDS.keys(), 'help'], 'xfsimg --help lists the commands');
       throw new CliError(`unknown command '${name}': ${hint}`, EXIT.USAGE);
     }
     const root = await program(name);

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { CliError, EXIT } from './errors.js';
 import { type Line, renderManual, STYLE } from './manual/roff.js';
-import { nearest } from './nearest.js';
+import { meant } from './nearest.js';
 import { packageUrl } from './package.js';
 import { say, stdoutIsTerminal } from './render/output.js';
 
@@ -38,8 +38,7 @@ export function showManual(topic: string): void {
   const page = pages.includes(`xfsimg-${topic}`) ? `xfsimg-${topic}` : topic;
   if (!pages.includes(page)) {
     const topics = pages.map((name) => name.replace(/^xfsimg-/, ''));
-    const guess = nearest(topic, topics);
-    const hint = guess === undefined ? 'xfsimg --help lists the commands' : `did you mean ${guess}?`;
+    const hint = meant(topic, topics, 'xfsimg --help lists the commands');
     throw new CliError(`no help on '${topic}': ${hint}`, EXIT.USAGE);
   }
   const terminal = stdoutIsTerminal();

@@ -1,5 +1,5 @@
 /** What was meant by a word that is not known: the nearest name within two edits. */
-export function nearest(word: string, names: Iterable<string>): string | undefined {
+function nearest(word: string, names: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = 3;
   for (const name of names) {
@@ -10,6 +10,12 @@ export function nearest(word: string, names: Iterable<string>): string | undefin
     }
   }
   return best;
+}
+
+/** The end of a message about a word that is not known: what was meant, or else `otherwise`. */
+export function meant(word: string, names: Iterable<string>, otherwise: string): string {
+  const guess = nearest(word, names);
+  return guess === undefined ? otherwise : `did you mean ${guess}?`;
 }
 
 /** Edit distance. */

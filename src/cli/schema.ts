@@ -1,6 +1,7 @@
 /** `xfsimg schema`: what the rows of a table are, as JSON Schema. */
 import type { Command } from 'commander';
 import { CliError, EXIT } from './errors.js';
+import { meant } from './nearest.js';
 
 export function register(program: Command): void {
   program
@@ -31,7 +32,10 @@ async function schema(words: string[]): Promise<void> {
     const name = words.join(' ');
     const table = TABLES.get(name);
     if (table === undefined)
-      throw new CliError(`no table '${name}': xfsimg schema lists the tables`, EXIT.USAGE);
+      throw new CliError(
+        `no table '${name}': ${meant(name, TABLES.keys(), 'xfsimg schema lists the tables')}`,
+        EXIT.USAGE,
+      );
     const { rowJsonSchema } = await import('../dump/schema.js');
     out.text(`${JSON.stringify(rowJsonSchema(table), null, 2)}\n`);
   }

@@ -20,15 +20,8 @@ import { type Inode, readInode, walkInodes } from '../volume/inode.js';
 import { walkTree } from '../volume/path.js';
 import { Refcounts } from '../volume/refcounts.js';
 import type { Volume } from '../volume/volume.js';
-import { type RowSink, table, text, uint } from './table.js';
-
-export const DU = table('du', 'a file or directory and the bytes of data it takes', {
-  total: uint('bytes its files map; what two of them share counts twice'),
-  exclusive: uint('bytes that deleting it would free'),
-  shared: uint('bytes of total that have another owner too'),
-  set_shared: uint('the same, each block counted once'),
-  path: text('path in the image'),
-});
+import { DU } from './rows/du.js';
+import type { RowSink } from './table.js';
 
 /** A growing column of numbers. */
 class Column {

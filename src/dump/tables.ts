@@ -8,6 +8,7 @@ import { INODE } from './inode.js';
 import { INODES } from './inodes.js';
 import { ATTR, DIR } from './names.js';
 import { DEDUPE } from './rows/dedupe.js';
+import { DU } from './rows/du.js';
 import { FINDINGS } from './rows/findings.js';
 import { LOG_ITEMS, LOG_RECORDS, LOG_STATUS, LOG_TRANSACTIONS } from './rows/log.js';
 import { MAP } from './rows/usage.js';
@@ -33,6 +34,7 @@ export const TABLES: ReadonlyMap<string, Table> = new Map(
     BTREE_BLOCKS,
     FILES,
     INFO,
+    DU,
     MAP,
     LOG_STATUS,
     LOG_RECORDS,

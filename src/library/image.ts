@@ -1,9 +1,10 @@
 /** An image as a library shows it: see `openImage`. */
-import { DiskUsage, DU } from '../dump/du.js';
+import { DiskUsage } from '../dump/du.js';
 import { dumpExtents, dumpShared, EXTENTS, SHARED_PATHS } from '../dump/extents.js';
 import { emitFile, FILES } from '../dump/files.js';
 import { dumpInodes, INODES } from '../dump/inodes.js';
 import { ATTR, DIR, dumpAttr, dumpDir } from '../dump/names.js';
+import { DU } from '../dump/rows/du.js';
 import {
   dumpLogItems,
   dumpLogRecords,

@@ -1,6 +1,7 @@
 /** Everything a report shows, gathered and cut to what a page can hold, whatever the size of the image. */
-import { DiskUsage, DU } from '../dump/du.js';
+import { DiskUsage } from '../dump/du.js';
 import { dumpInfo, INFO } from '../dump/info.js';
+import { DU } from '../dump/rows/du.js';
 import { USE, USE_NAMES, USES } from '../dump/rows/usage.js';
 import { RowCollector, type RowSink } from '../dump/table.js';
 import { AGF } from '../format/ag.js';

@@ -1,6 +1,15 @@
 /** dump and schema as commands: what they print, their exit statuses, and what they say of images that are none. */
 import assert from 'node:assert/strict';
-import { closeSync, ftruncateSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { rowSchema } from '../../src/dump/schema.js';
@@ -56,6 +65,15 @@ test('every row of every dump is what its zod schema says', oracle('mount'), () 
   }
 });
 
+test('every table that src/dump declares has a schema', () => {
+  const folder = join(import.meta.dirname, '../../src/dump');
+  const declared = (readdirSync(folder, { recursive: true }) as string[])
+    .filter((name) => name.endsWith('.ts'))
+    .flatMap((name) => [...readFileSync(join(folder, name), 'utf8').matchAll(/= table\(\s*'([^']+)'/g)]);
+  assert.ok(declared.length > 20);
+  for (const [, name] of declared) assert.ok(TABLES.has(name), name);
+});
+
 test('schema prints JSON Schema with every column described, and lists the tables', () => {
   const listed = xfsimg(['schema']).stdout.trimEnd().split('\n');
   assert.deepEqual(
@@ -85,7 +103,7 @@ test('a wrong command line is one line and status 64', oracle('mount'), () => {
     [['refcount', '131'], /refcount takes no selection/],
     [['inode'], /inode numbers or paths/],
     [['btree'], /bnobt, cntbt/],
-    [['btree', 'fubt'], /'fubt'.*bnobt, cntbt/],
+    [['btree', 'oaktree'], /'oaktree'.*bnobt, cntbt/],
     [['btree', 'bmbt'], /inode numbers or paths/],
     [['rmap', '--fork', 'attr'], /--fork.*extents/],
     [['sb', '--by-size'], /--by-size.*free/],

@@ -45,6 +45,7 @@ const COMMANDS: readonly (readonly [table: string, ...words: string[]])[] = [
   ['files', 'find', healthy],
   ['files', 'stat', healthy, '/'],
   ['info', 'info', healthy],
+  ['du', 'du', healthy, '--all'],
   ['map', 'map', healthy],
   ['log status', 'log', healthy, 'status'],
   ['log records', 'log', healthy, 'records', '--all'],

@@ -96,10 +96,10 @@ test('--columns chooses and orders; an unknown one is a usage error that names t
   assert.equal(out, 'name\tn\nplain\t0\n');
   const json = (await render(rows.slice(0, 1), { format: 'ndjson', columns: 'flag' })).toString();
   assert.equal(json, '{"flag":true}\n');
-  await assert.rejects(render([], { columns: 'n,nope' }), (error: unknown) => {
+  await assert.rejects(render([], { columns: 'n,nonsense' }), (error: unknown) => {
     assert.ok(error instanceof CliError);
     assert.equal(error.exitCode, 64);
-    assert.match(error.message, /'nope'.*n,big,name,flag,value/);
+    assert.match(error.message, /'nonsense'.*n,big,name,flag,value/);
     return true;
   });
 });

@@ -6,7 +6,8 @@
 import assert from 'node:assert/strict';
 import { lstatSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import { DiskUsage, DU } from '../../src/dump/du.js';
+import { DiskUsage } from '../../src/dump/du.js';
+import { DU } from '../../src/dump/rows/du.js';
 import { RowCollector } from '../../src/dump/table.js';
 import { FileSource } from '../../src/image/source.js';
 import { resolvePath } from '../../src/volume/path.js';

@@ -11,6 +11,7 @@ import { type Command, Option } from 'commander';
 import type { Table } from '../../dump/table.js';
 import type { Volume } from '../../volume/volume.js';
 import { CliError, EXIT } from '../errors.js';
+import { meant } from '../nearest.js';
 import { DelimitedWriter } from './delimited.js';
 import { JsonWriter } from './json.js';
 import { Output, stdoutIsTerminal } from './output.js';
@@ -80,11 +81,9 @@ export function chooseColumns(table: Table, names: string | undefined): number[]
     const name = raw.trim();
     const at = table.columns.findIndex((c) => c.name === name);
     if (at < 0) {
-      const known = table.columns.map((c) => c.name).join(',');
-      throw new CliError(
-        `--columns: no column '${name}' in ${table.name}; its columns are ${known}`,
-        EXIT.USAGE,
-      );
+      const known = table.columns.map((c) => c.name);
+      const hint = meant(name, known, `its columns are ${known.join(',')}`);
+      throw new CliError(`--columns: no column '${name}' in ${table.name}: ${hint}`, EXIT.USAGE);
     }
     return at;
   });
