@@ -61,59 +61,54 @@ async function run(
     if (!/^(UnrepairedError|NoSpaceError|LogError)$/.test((error as Error).name)) throw error;
     return { id: `${id}: ${(error as Error).message}`, sectors: 0, cut: 0, judged: 0, wrong: [] };
   }
-  const expected = image.tree.of(whole.finished, dirty(whole.finished));
+  const expected = image.tree.of(whole.finished, dirty(changedPages(whole.finished)));
   const replay = dropLog ? 0 : replayed(damaged);
   const tally: Tally = { id, sectors: whole.sectors, cut: 0, judged: 0, wrong: [] };
   const judged = new Set<string>();
-  const judgement = async (top: OverlaySource, wrong: (what: string) => void): Promise<void> => {
+  /** What Linux's side says of a result; nothing of one that is like an earlier one but for the log. */
+  const judgement = async (top: OverlaySource): Promise<string[]> => {
     const pages = changedPages(top);
     const known = digest(top, pages);
-    if (judged.has(known)) return;
+    if (judged.has(known)) return [];
     judged.add(known);
     tally.judged++;
     for (const { offset, bytes } of pages) bench.write(offset, bytes);
     const said = await judge.ask('check', bench.path);
     bench.restore();
-    if (!said.clean) wrong(`xfs_repair: ${essence(said.text)}`);
-    if (said.refusal !== '') wrong(said.refusal);
+    const out = said.clean ? [] : [`xfs_repair: ${essence(said.text)}`];
+    if (said.refusal !== '') out.push(said.refusal);
+    if (repair(new OverlaySource(top), { onDuplicate: 'quarantine' }).written > 0)
+      out.push('the repair after the next finds something');
+    const now = image.tree.of(top, dirty(pages));
+    for (const [path, text] of expected)
+      if (now.get(path) !== text && (!now.has(path) || now.get(path) !== image.tree.paths.get(path)))
+        out.push(`${path} is ${now.get(path)?.slice(0, 200)}, and ${text.slice(0, 200)} without the cut`);
+    return out;
   };
   // What is wrong with an uncut repair is no fault of the cuts.
-  await judgement(whole.finished, (what) => {
-    tally.id += ` (uncut: ${what})`;
-  });
-  for (const { sectors, source } of whole.states(
-    options.at === undefined ? whole.points(options.most) : [options.at],
-  )) {
+  const uncut = await judgement(whole.finished);
+  for (const what of uncut) tally.id += ` (uncut: ${what})`;
+  const points = options.at === undefined ? whole.points(options.most) : [options.at];
+  for (const { sectors, source } of whole.states(points)) {
     if (realNow() > options.end) break;
     tally.cut++;
-    const wrong = (what: string): void => {
-      tally.wrong.push(`cut after ${sectors}: ${what}`);
-    };
-    if (!isMarked(source) && sectors > replay) wrong('Linux can mount it');
     const again = new OverlaySource(source);
+    const wrong: string[] = [];
+    if (!isMarked(source) && sectors > replay) wrong.push('Linux can mount it');
     try {
       repair(again, { onDuplicate: 'quarantine', dropLog });
-      const settled = repair(new OverlaySource(again), { onDuplicate: 'quarantine' });
-      if (settled.written > 0) wrong('the repair after the next finds something');
+      wrong.push(...(await judgement(again)).filter((what) => !uncut.includes(what)));
     } catch (error) {
-      wrong(`the next repair: ${(error as Error).message}`);
-      continue;
+      wrong.push(`the next repair: ${(error as Error).message}`);
     }
     if (options.keep !== undefined) writePages(copyImage(image.path, options.keep), changedPages(again));
-    const now = image.tree.of(again, dirty(again));
-    for (const [path, text] of expected)
-      if (
-        now.get(path) !== text &&
-        (now.get(path) === undefined || now.get(path) !== image.tree.paths.get(path))
-      )
-        wrong(`${path} is ${now.get(path)?.slice(0, 200)}, and ${text.slice(0, 200)} without the cut`);
-    await judgement(again, wrong);
+    tally.wrong.push(...wrong.map((what) => `cut after ${sectors}: ${what}`));
   }
   return tally;
 }
 
 /** Numbers of the pages that differ from the healthy image. */
-const dirty = (top: OverlaySource): number[] => changedPages(top).map(({ offset }) => offset / 4096);
+const dirty = (pages: readonly { offset: number }[]): number[] => pages.map(({ offset }) => offset / 4096);
 
 async function main(): Promise<number> {
   const { values } = parseArgs({

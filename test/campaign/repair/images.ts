@@ -34,12 +34,16 @@ export interface BaseImage {
   readonly tree: BaseTree;
 }
 
-/** Opens (making it where there is none yet) one of the images. */
-export function baseImage(name: string): BaseImage {
-  const { image: path, notes } = populated({
+/** The file of one of the images, made where there is none yet, and where its shapes are. */
+export const imageFile = (name: string): ReturnType<typeof populated> =>
+  populated({
     mkfs: { size: 64 * MIB, tiny: true, args: ['-d', 'agcount=4', ...IMAGES[name]] },
     populate: { scale: 'tiny' },
   });
+
+/** Opens one of the images. */
+export function baseImage(name: string): BaseImage {
+  const { image: path, notes } = imageFile(name);
   const image = imageAt(name, path);
   const volume = openVolume(image.source);
   const inodes = new Map<string, number>();
