@@ -9,6 +9,8 @@ import { reason } from '../../image/source.js';
 import { CliError } from '../errors.js';
 
 const SIZE = 64 * 1024;
+/** Bytes after which the buffer is written the first time; then after twice as many, up to all of it. */
+const FIRST = 512;
 /** Milliseconds between attempts on a pipe that is full and does not block. */
 const WAIT = 2;
 
@@ -38,6 +40,11 @@ export class Output {
   readonly #onClosed: () => never;
   readonly bytes = Buffer.allocUnsafe(SIZE);
   readonly #name: string;
+  /**
+   * Bytes after which the buffer is written. Few at first: the reader has the first rows at once, and V8 knows what
+   * happens then before it optimizes what writes rows. Else it would do that twice.
+   */
+  #limit = FIRST;
   used = 0;
 
   /**
@@ -52,11 +59,11 @@ export class Output {
 
   /** Makes room for `n` bytes (at most 64 KiB) at `used`. */
   reserve(n: number): void {
-    if (this.used + n > SIZE) this.flush();
+    if (this.used + n > this.#limit) this.flush();
   }
 
   byte(value: number): void {
-    if (this.used === SIZE) this.flush();
+    this.reserve(1);
     this.bytes[this.used++] = value;
   }
 
@@ -96,6 +103,7 @@ export class Output {
   flush(): void {
     const n = this.used;
     this.used = 0;
+    this.#limit = Math.min(2 * this.#limit, SIZE);
     if (n > 0) this.#write(this.bytes, n);
   }
 
