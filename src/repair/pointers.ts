@@ -18,11 +18,9 @@ import { getU64, setU64, viewOf } from '../format/structure.js';
 import { NULLFSINO, SUPERBLOCK, VERSION_BITS } from '../format/superblock.js';
 import type { Source } from '../image/source.js';
 import { Inode } from '../volume/inode.js';
+import { QUOTA_MAGIC } from './quota.js';
 
 const AT = SUPERBLOCK.at;
-
-/** First word of a quota block: 'DQ'. */
-export const QUOTA_MAGIC = 0x4451;
 
 /** Of each kind of quota: its inode, and the flags that are no good without it (xfs_log_format.h). */
 const QUOTAS = [
@@ -90,11 +88,13 @@ function settleInodes(
   say: Say,
 ): void {
   const v = viewOf(sector);
-  const text = (ino: number): string => (ino === NULLFSINO ? 'null' : `${ino}`);
+  // As a number a null is the same as its neighbours: it is told by its bytes.
+  const isNull = (name: keyof typeof AT): boolean =>
+    sector.subarray(AT[name], AT[name] + 8).every((b) => b === 0xff);
   const set = (name: keyof typeof AT, value: number): void => {
-    const stands = getU64(v, AT[name]);
-    if (stands === value) return;
-    say(`${name} is ${text(stands)}, expected ${text(value)}`);
+    if (value === NULLFSINO ? isNull(name) : getU64(v, AT[name]) === value) return;
+    const stands = isNull(name) ? 'null' : `${v.getBigUint64(AT[name])}`;
+    say(`${name} is ${stands}, expected ${value === NULLFSINO ? 'null' : value}`);
     if (value === NULLFSINO) sector.fill(0xff, AT[name], AT[name] + 8);
     else setU64(v, AT[name], value);
   };
@@ -108,7 +108,7 @@ function settleInodes(
   const quotas = new Set<number>();
   for (const [name, mask] of QUOTAS) {
     const ino = getU64(v, AT[name]);
-    const none = ino === 0 || ino === NULLFSINO;
+    const none = ino === 0 || isNull(name);
     const system = ino >= root && ino <= root + 2;
     if (!none && !system && !quotas.has(ino) && isQuotaFile(source, g, ino)) {
       quotas.add(ino);

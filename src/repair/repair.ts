@@ -17,6 +17,7 @@ import type { Finding } from './finding.js';
 import { agfBtreeblks, agfField } from './observe/aglook.js';
 import { type Observation, observe, type Progress } from './observe/observe.js';
 import { type LogOutcome, restoreSuperblock, settleLog } from './prepare.js';
+import { QUOTA_CHECKED } from './quota.js';
 import { rebuildAg } from './rebuild/ag.js';
 import { ContentEdits } from './rebuild/contents.js';
 import { DirEdits } from './rebuild/dirs.js';
@@ -228,6 +229,8 @@ function setCounters(overlay: OverlaySource, state: Examination): void {
   setU64(v, SUPERBLOCK.at.icount, inodes);
   setU64(v, SUPERBLOCK.at.ifree, freeInodes);
   setU64(v, SUPERBLOCK.at.fdblocks, free);
+  // What quotas count may have changed: Linux counts anew.
+  v.setUint16(SUPERBLOCK.at.qflags, v.getUint16(SUPERBLOCK.at.qflags) & ~QUOTA_CHECKED);
   sealCrc(sector, SUPERBLOCK.at.crc);
   overlay.write(0, sector);
 }

@@ -6,7 +6,7 @@ import { readInode } from '../../volume/inode.js';
 import { CLAIM } from '../observe/columns.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
-import { QUOTA_MAGIC } from '../pointers.js';
+import { QUOTA_MAGIC } from '../quota.js';
 import type { Run, RunClaim, RunRmap } from './runs.js';
 import { standingOn } from './standing.js';
 import { type Context, isUnrecorded, SUSPICION } from './verdict.js';

@@ -11,6 +11,7 @@ import { checkDirIndex, NameTable } from '../../volume/dirindex.js';
 import type { Inode } from '../../volume/inode.js';
 import { readSymlink } from '../../volume/symlink.js';
 import type { Volume } from '../../volume/volume.js';
+import { verifyQuotaFile } from '../quota.js';
 import type { FaultLog } from './faultlog.js';
 import { type EntryColumns, type InodeTable, MAX_TYPE_BIT } from './inodetable.js';
 import { parentSum } from './parentsum.js';
@@ -44,6 +45,11 @@ export class Contents {
 
   symlink(inode: Inode): void {
     this.#whole(() => readSymlink(this.#volume, inode));
+  }
+
+  /** Reads the records of a quota file. */
+  quota(inode: Inode): void {
+    verifyQuotaFile(this.#volume, inode, this.#log.report);
   }
 
   /** Reads the attributes of the inode in `slot`, and takes what its parent pointers say. */

@@ -246,6 +246,8 @@ export class InodeScanner {
     if (found > stored || (found !== stored && this.#log.clean)) table.flags[slot] |= SLOT.BLOCKS_DIFFER;
     if (found !== stored && this.#log.clean) this.#part.blockCounts.push({ slot, stored, found });
     if (type === S_IF.DIR && !(flags & SLOT.SYSTEM)) this.#contents.directory(this.#inodeAt(base, ino), slot);
+    else if (type === S_IF.REG && flags & SLOT.SYSTEM && !g.features.metadir)
+      this.#contents.quota(this.#inodeAt(base, ino));
     else if (type === S_IF.LNK) this.#contents.symlink(this.#inodeAt(base, ino));
     const attrs = v.getUint8(base + AT.forkoff) !== 0;
     if (attrs && (v.getInt8(base + AT.aformat) !== FORK_FORMAT.EXTENTS || dinodeNaextents(v, base) > 0))

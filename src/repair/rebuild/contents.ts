@@ -1,9 +1,11 @@
 /** What hangs on damaged inodes besides data and names: attributes and targets, saved and written anew. */
 import { FTYPE } from '../../format/dir.js';
+import { readInode } from '../../volume/inode.js';
 import type { Volume } from '../../volume/volume.js';
 import type { Finding } from '../finding.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
+import { resetRecords } from '../quota.js';
 import { salvageAttrs, writeAttrFork } from './attrs.js';
 import { clearInode, type MendState } from './mends.js';
 import type { FreeSpace } from './space.js';
@@ -19,6 +21,7 @@ const MAX_TRIES = 2;
 export class ContentEdits {
   readonly #attrs = new Map<number, Finding>();
   readonly #targets = new Map<number, Finding>();
+  readonly #quotas = new Set<number>();
 
   constructor(o: Observation, findings: readonly Finding[]) {
     for (const f of findings) {
@@ -26,12 +29,13 @@ export class ContentEdits {
       const slot = o.table.slot(f.ino);
       if (slot < 0 || (o.table.flags[slot] & SLOT.USED) === 0) continue;
       if (ATTR_CODES.test(f.code)) this.#attrs.set(f.ino, f);
+      else if (f.code.startsWith('dquot.')) this.#quotas.add(f.ino);
       else if (SYMLINK_CODES.test(f.code) && o.table.type[slot] === FTYPE.LNK) this.#targets.set(f.ino, f);
     }
   }
 
   get size(): number {
-    return this.#attrs.size + this.#targets.size;
+    return this.#attrs.size + this.#targets.size + this.#quotas.size;
   }
 
   get inodes(): ReadonlySet<number> {
@@ -40,6 +44,7 @@ export class ContentEdits {
 
   apply(volume: Volume, space: FreeSpace, state: MendState): void {
     for (const [ino, finding] of this.#attrs) this.#mendAttrs(volume, space, state, ino, finding);
+    for (const ino of this.#quotas) resetRecords(volume, readInode(volume, ino, { verify: false }));
     for (const [ino, finding] of this.#targets) {
       const target = state.tries(ino, 'target') < MAX_TRIES ? salvageTarget(volume, ino) : undefined;
       if (target === undefined) clearInode(volume, ino, state, finding);
