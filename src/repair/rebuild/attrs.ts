@@ -18,6 +18,7 @@ import {
   attrLocalSize,
   attrNamespace,
   attrRemoteBlocks,
+  attrRemoteSize,
   attrRemoteSpace,
   PARENT_REC,
   XATTR_SIZE_MAX,
@@ -25,7 +26,7 @@ import {
   XFS_ATTR3_RMT_MAGIC,
 } from '../../format/attr.js';
 import { crcHolds } from '../../format/checksum.js';
-import { DA_AT, daHash } from '../../format/da.js';
+import { DA_AT, daHash, XFS_DA3_NODE_MAGIC } from '../../format/da.js';
 import { FORK_FORMAT } from '../../format/dinode.js';
 import { blockOffset } from '../../format/geometry.js';
 import { getU64 } from '../../format/structure.js';
@@ -175,8 +176,9 @@ class LeafSalvage {
     ].filter((s) => s).length;
   }
 
-  /** One sign of five may be damaged. */
+  /** One sign of five may be damaged, and a node of the tree above the leaves is none. */
   #isLeaf(v: DataView, at: number): boolean {
+    if (v.getUint16(DA_AT.magic) === XFS_DA3_NODE_MAGIC) return false;
     const magic = v.getUint16(DA_AT.magic) === XFS_ATTR3_LEAF_MAGIC ? 1 : 0;
     const crc = crcHolds(bytesOf(v), DA_AT.crc) ? 1 : 0;
     return this.#identity(v, at, DA_AT) + magic + crc >= 4;
@@ -281,10 +283,14 @@ class LeafSalvage {
     }
     const found: (Placed | undefined)[] = [];
     for (let i = 0; i < n; i++) found.push(this.#entry(bytes, v, entryAt(i), starts, i, n));
+    // Behind the last entry others may stand that were moved to another leaf.
+    const sum = new UsedBytes(found, count, v.getUint16(ATTR3_LEAF_HDR.at.usedbytes));
+    found.length = sum.count;
     const places = found.flatMap((f) => (f === undefined ? [] : [f.at])).sort((a, b) => a - b);
     found.forEach((f, i) => {
       const flags = v.getUint8(entryAt(i) + ATTR_LEAF_ENTRY.at.flags);
-      const name = f === undefined ? undefined : boundValue(bytes, f.name, f.at, places);
+      const doubtful = f !== undefined && sum.doubts(f, places.find((p) => p > f.at) ?? bytes.length);
+      const name = doubtful ? boundValue(bytes, f.name, f.at, places) : f?.name;
       // One that was being made or removed goes; Linux marks those alone that have a twin or a remote value.
       if (name !== undefined && isUnfinished(flags, name, found)) return;
       if (name === undefined) {
@@ -339,6 +345,35 @@ interface Name {
 interface Placed {
   readonly name: Name;
   readonly at: number;
+}
+
+const sizeOf = ({ name, value, valuelen }: Name): number =>
+  value === undefined ? attrRemoteSize(name.length) : attrLocalSize(name.length, valuelen);
+
+/** What the header says that names and values take in all: it vouches for their lengths, and for their count. */
+class UsedBytes {
+  /** Entries of the leaf, of those that could be. */
+  readonly count: number;
+  /** Bytes that the lengths are short of; undefined where they do not add up for another reason. */
+  readonly #missing: number | undefined;
+
+  constructor(found: readonly (Placed | undefined)[], count: number, used: number) {
+    let sum = 0;
+    const sums = [0, ...found.map((f) => (sum += f === undefined ? Number.NaN : sizeOf(f.name)))];
+    const fits = sums[count] === used ? count : sums.lastIndexOf(used);
+    this.count = fits > 0 ? fits : found.length;
+    const missing = fits > 0 ? 0 : used - (sums[count] ?? Number.NaN);
+    this.#missing = Number.isNaN(missing) ? undefined : missing;
+  }
+
+  /** Whether the length of a value may be wrong that has room up to `next`. */
+  doubts({ name, at }: Placed, next: number): boolean {
+    const size = sizeOf(name);
+    if (at + size > next || this.#missing === undefined) return true;
+    // One length is wrong if with what is missing it would fit; none is where the sum cannot be one.
+    const should = size + this.#missing;
+    return this.#missing !== 0 && this.#missing % 4 === 0 && should > 0 && at + should <= next;
+  }
 }
 
 /** Whether Linux can have left an attribute unfinished: see xfs_attr_leaf.c for when it sets the flag. */
