@@ -26,32 +26,19 @@ export function register(program: Command): void {
     .option('--uuid <uuid>', 'another UUID than that of IMAGE')
     .option('-L, --label <label>', 'another label')
     .option('-f, --force', 'overwrite a filesystem or partition table')
-    .option('-q, --quiet', 'do not print the geometry');
+    .option('-q, --quiet', 'no progress on the terminal, and no geometry');
   addImageOptions(command).action(copy);
 }
 
 async function copy(image: string, target: string, flags: CopyFlags): Promise<void> {
-  const [
-    { openImage, imageError, parseSize },
-    { CliError, EXIT },
-    { copyFilesystem },
-    { MkfsError },
-    size,
-    scan,
-    { Progress },
-    { refuseImage },
-    { untilInterrupted, unfinished },
-  ] = await Promise.all([
-    import('./image.js'),
-    import('./errors.js'),
-    import('../mkfs/copy.js'),
-    import('../mkfs/error.js'),
-    import('../mkfs/populate/size.js'),
-    import('../journal/scan.js'),
-    import('./render/progress.js'),
-    import('./render/file.js'),
-    import('./interrupt.js'),
-  ]);
+  const [{ openImage, imageError, parseSize }, { CliError, EXIT }, size, { refuseImage }] = await Promise.all(
+    [
+      import('./image.js'),
+      import('./errors.js'),
+      import('../mkfs/populate/size.js'),
+      import('./render/file.js'),
+    ],
+  );
   const text = flags.size ?? 'auto';
   const auto = size.parseAuto(text);
   const bytes = auto === undefined ? parseSize(text) : undefined;
@@ -59,6 +46,14 @@ async function copy(image: string, target: string, flags: CopyFlags): Promise<vo
     throw new CliError(`--size ${text}: a size such as 512m, auto or auto+10% is expected`, EXIT.USAGE);
   refuseImage(image, target, 'copy');
   const volume = openImage(image, flags);
+  const [{ copyFilesystem }, { MkfsError }, scan, { Progress }, { untilInterrupted, unfinished }] =
+    await Promise.all([
+      import('../mkfs/copy.js'),
+      import('../mkfs/error.js'),
+      import('../journal/scan.js'),
+      import('./render/progress.js'),
+      import('./interrupt.js'),
+    ]);
   try {
     const log = scan.scanLog(volume.source, volume.g);
     if (!log.clean)

@@ -12,6 +12,7 @@ interface MetadumpFlags extends ImageOptions {
   keepNames?: boolean;
   warnings?: boolean;
   progress?: boolean;
+  quiet?: boolean;
   force?: boolean;
 }
 
@@ -28,14 +29,14 @@ export function register(program: Command): void {
     .option('-a, --full-blocks', 'copy whole blocks: do not zero bytes no longer in use')
     .option('-w, --warnings', 'name each thing that is damaged')
     .option('-g, --progress', 'show progress on standard error')
-    .option('-f, --force', 'overwrite a file that is there');
+    .option('-f, --force', 'overwrite a file that is there')
+    .option('-q, --quiet', 'no progress on the terminal');
   addImageOptions(command).action(run);
 }
 
 async function run(image: string, dump: string, flags: MetadumpFlags): Promise<void> {
-  const [{ openImage, imageError }, { metadump }, { refuseImage }] = await Promise.all([
+  const [{ openImage, imageError }, { refuseImage }] = await Promise.all([
     import('./image.js'),
-    import('../dump/metadump/metadump.js'),
     import('./render/file.js'),
   ]);
   const say = (line: string): void => {
@@ -43,13 +44,19 @@ async function run(image: string, dump: string, flags: MetadumpFlags): Promise<v
   };
   if (dump !== '-') refuseImage(image, dump, 'dump');
   const volume = openImage(image, flags);
+  const [{ metadump }, { Progress }] = await Promise.all([
+    import('../dump/metadump/metadump.js'),
+    import('./render/progress.js'),
+  ]);
+  const progress = new Progress({ quiet: flags.quiet });
   const options: MetadumpOptions = {
     key: flags.keepNames ? undefined : randomBytes(32),
     fullBlocks: flags.fullBlocks,
     warn: flags.warnings ? say : undefined,
     progress: flags.progress
       ? (agno, inodes) => say(`AG ${agno + 1} of ${volume.g.agcount}, ${inodes} inodes`)
-      : undefined,
+      : (agno, done) =>
+          progress.update({ phase: 'dumping', agno, done, total: volume.inodesInUse, unit: 'inodes' }),
   };
   try {
     let result: MetadumpResult;
@@ -62,6 +69,7 @@ async function run(image: string, dump: string, flags: MetadumpFlags): Promise<v
         return whole;
       });
     } else result = await intoFile(volume, dump, flags.force === true, options);
+    progress.finish();
     if (result.dirtyLog)
       say(
         `the log is dirty and is in the dump as it is${flags.keepNames ? '' : ', with names that are not obfuscated'}`,
@@ -69,6 +77,7 @@ async function run(image: string, dump: string, flags: MetadumpFlags): Promise<v
     if (result.damaged > 0 && !flags.warnings)
       say(`${result.damaged} things are damaged (-w names them); what could hold names is left out`);
   } catch (error) {
+    progress.finish();
     throw imageError(image, error);
   } finally {
     volume.close();

@@ -66,7 +66,7 @@ export function register(program: Command): void {
     .option('-f, --force', 'overwrite a filesystem or partition table')
     .option('-N, --dry-run', 'print the geometry and write nothing')
     .option('-K, --keep', 'do not discard old contents')
-    .option('-q, --quiet', 'do not print the geometry')
+    .option('-q, --quiet', 'no progress on the terminal, and no geometry')
     .addOption(
       new Option('--partition-table <kind>', 'make a disk image: a partition table, one partition')
         .choices(['gpt'])

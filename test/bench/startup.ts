@@ -1,7 +1,8 @@
 /**
  * How long every command takes before its own work begins, held against `node -e 0`: `npm run bench:startup`.
  * Each is asked for its --help, and for work on an image that does not exist. All of them run in turn, round after
- * round, so that what else the machine does falls on all alike; the medians are compared.
+ * round, so that what else the machine does falls on all alike. The best times are compared, for other work only ever
+ * adds; the medians stand beside them.
  *
  *   --rounds N   default 15
  *   --only RE    commands whose line matches
@@ -78,15 +79,14 @@ for (let round = -1; round < Number(values.rounds); round++)
 const median = (list: number[]): number => list.toSorted((a, b) => a - b)[list.length >> 1];
 const least = (list: number[]): number => Math.min(...list);
 const [node] = times;
-console.log(`command\tmedian ms\tratio\tleast ms\tratio\tat most ${LIMIT}`);
+console.log(`command\tbest ms\tratio\tmedian ms\tratio\tbest at most ${LIMIT}`);
 let kept = true;
 contestants.forEach(([, ...args], i) => {
-  const ratio = median(times[i]) / median(node);
+  const ratio = least(times[i]) / least(node);
   kept &&= ratio <= LIMIT;
   const name = i === 0 ? 'node -e 0' : args.slice(1).join(' ');
-  const cells = [median(times[i]).toFixed(1), ratio.toFixed(2), least(times[i]).toFixed(1)];
-  console.log(
-    [name, ...cells, (least(times[i]) / least(node)).toFixed(2), ratio <= LIMIT ? 'yes' : 'NO'].join('\t'),
-  );
+  const best = [least(times[i]).toFixed(1), ratio.toFixed(2)];
+  const middle = [median(times[i]).toFixed(1), (median(times[i]) / median(node)).toFixed(2)];
+  console.log([name, ...best, ...middle, ratio <= LIMIT ? 'yes' : 'NO'].join('\t'));
 });
 process.exitCode = kept ? 0 : 1;

@@ -32,6 +32,7 @@ const total = (image: string, agcount: number, header: string, field: string): n
 const CONFIGS: Record<string, string[]> = {
   '4 KiB blocks, rmapbt': ['-m', 'rmapbt=1'],
   '1 KiB blocks': ['-b', 'size=1024', '-m', 'rmapbt=1'],
+  'no rmapbt': ['-m', 'rmapbt=0,reflink=1'],
   'no rmapbt, no reflink': ['-m', 'rmapbt=0,reflink=0'],
 };
 
