@@ -74,6 +74,7 @@ function wanted(path: string, { g }: Volume, options: MapOptions): { agno: numbe
 }
 
 async function map(path: string, options: MapOptions): Promise<void> {
+  const volume = openImage(path, options);
   const [{ observe }, { usageOf }, { fileRanges }, { Damage }, { findOperand }] = await Promise.all([
     import('../repair/observe/observe.js'),
     import('../report/usage.js'),
@@ -81,7 +82,6 @@ async function map(path: string, options: MapOptions): Promise<void> {
     import('./damage.js'),
     import('./operands.js'),
   ]);
-  const volume = openImage(path, options);
   try {
     const parts = wanted(path, volume, options);
     const damage = new Damage(volume, path);
