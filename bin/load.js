@@ -16,8 +16,21 @@ const HEAD = HASH + 16;
 
 const node = createRequire(__filename);
 
-/** commander asks for child_process, which takes 4 ms, and never uses it. */
-const childProcess = new Proxy({}, { get: (_, key) => node('node:child_process')[key] });
+/**
+ * Modules that take milliseconds to load and are often not used (commander asks for child_process and never does): each
+ * function of theirs loads its module when it is called.
+ */
+const LATER = new Set(['node:child_process', 'node:crypto']);
+const loadLater = (id) =>
+  new Proxy(
+    {},
+    {
+      get:
+        (_, name) =>
+        (...args) =>
+          node(id)[name](...args),
+    },
+  );
 
 /** The files of a package, by its folder. */
 exports.main = (top) => join(top, 'dist/cli/main.js');
@@ -63,7 +76,7 @@ exports.load = (top, command, pieces, missed) => {
     },
   };
   const ask = (id) => {
-    if (!id.startsWith('./')) return id === 'node:child_process' ? childProcess : node(id);
+    if (!id.startsWith('./')) return LATER.has(id) ? loadLater(id) : node(id);
     let piece = loaded.get(id);
     if (piece === undefined) {
       const run = functions[id] ?? compile(id);
