@@ -59,7 +59,7 @@ export class DamagedLog {
     this.image = image;
     this.file = FileSource.open(image);
     this.state = scanLog(this.file, openVolume(this.file).g);
-    this.records = activeRecords(this.state);
+    this.records = this.state.clean ? [] : activeRecords(this.state);
     for (const field of logFields(this.records)) {
       const name = `${field.structure} ${field.field}`;
       if (!this.fields.has(name)) this.fields.set(name, []);
