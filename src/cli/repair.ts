@@ -141,6 +141,8 @@ async function change(path: string, options: RepairOptions): Promise<void> {
     progress.finish();
     if (log.kind === 'replayed')
       process.stderr.write(`xfsimg: ${path}: log replayed, ${log.recovery.transactions} transactions\n`);
+    if (log.kind === 'trimmed')
+      process.stderr.write(`xfsimg: ${path}: the torn end of the log was cleared\n`);
     if (log.kind === 'dropped') process.stderr.write(`xfsimg: ${path}: the log was dropped\n`);
     const damage = await show(findings, options);
     process.stderr.write(

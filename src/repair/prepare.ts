@@ -1,6 +1,7 @@
 /** Before anything is examined: a superblock that can be believed, and a log with nothing to replay. */
 
 import type { Source } from '../image/source.js';
+import { LogWriter } from '../journal/append.js';
 import { dropLog } from '../journal/clear.js';
 import { LogError } from '../journal/error.js';
 import { scanLog } from '../journal/scan.js';
@@ -26,14 +27,24 @@ export function restoreSuperblock(source: Source): Finding[] {
 }
 
 export type LogOutcome =
-  | { readonly kind: 'clean' | 'dropped' }
+  /** 'trimmed': what stands behind the last whole record was torn, and there was nothing to replay before it. */
+  | { readonly kind: 'clean' | 'dropped' | 'trimmed' }
   | { readonly kind: 'replayed'; readonly recovery: RecoveryResult };
 
 /** Replays the log, or with `drop` empties it. Throws LogError where it cannot be replayed: nothing is written then. */
 export function settleLog(source: Source, drop: boolean): LogOutcome {
   if (drop) return dropIfDirty(source);
   const recovery = recoverLog(source);
-  return recovery.clean ? { kind: 'clean' } : { kind: 'replayed', recovery };
+  if (!recovery.clean) return { kind: 'replayed', recovery };
+  return { kind: trimLog(source) ? 'trimmed' : 'clean' };
+}
+
+/** Clears torn records behind the end of a clean log, as Linux does at a mount; false where there are none. */
+export function trimLog(source: Source): boolean {
+  const state = scanLog(source, openVolume(source).g);
+  if (state.torn === undefined) return false;
+  new LogWriter(state).clearStale();
+  return true;
 }
 
 function dropIfDirty(source: Source): LogOutcome {

@@ -150,6 +150,28 @@ describe('repair that writes', oracle('mount', 'xfs_db', 'xfs_repair'), () => {
     xfsRepairClean(image);
   });
 
+  test('a log whose only record is torn: its end is cleared, and xfs_repair finds a clean log', () => {
+    const image = copyImage(base.image, join(tmpdir(), 'image'));
+    const mountpoint = mount(image);
+    try {
+      writeFileSync(join(mountpoint, 'new'), 'x');
+      crash(mountpoint, { flushlog: true });
+    } finally {
+      unmount(mountpoint);
+    }
+    const source = openSource(image, { write: true });
+    const { g } = openVolume(source);
+    const { tail } = scanLog(source, g);
+    source.write(fsblockOffset(g, g.logstart) + (tail.block + 1) * 512 + 100, Buffer.from('damage'));
+    source.close();
+    assert.throws(() => xfsRepairClean(image), /log/);
+    const { status, stdout, stderr } = xfsimg('repair', image);
+    assert.deepEqual({ status, stdout }, { status: 0, stdout: '' });
+    assert.match(stderr, /the torn end of the log was cleared/);
+    xfsRepairClean(image);
+    assert.match(xfsimg('repair', image).stderr, /clean, nothing was written/);
+  });
+
   test('undo puts every byte back', () => {
     const image = copyImage(forged, join(tmpdir(), 'image'));
     const undo = join(tmpdir(), 'undo');

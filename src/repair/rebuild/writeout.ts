@@ -25,7 +25,7 @@ import { LogError } from '../../journal/error.js';
 import { type LogState, scanLog } from '../../journal/scan.js';
 import { recoverLog } from '../../transaction/recovery/recover.js';
 import { openVolume } from '../../volume/volume.js';
-import type { LogOutcome } from '../prepare.js';
+import { type LogOutcome, trimLog } from '../prepare.js';
 import { differingFields } from '../superblock.js';
 import { type Change, fitsLog, logChanges } from './redo.js';
 import { isIn, type Run } from './runlist.js';
@@ -84,6 +84,10 @@ export function writeLog(
 ): number {
   // A replay can be cut by itself; a log half emptied is one that Linux must not believe.
   if (log === 'replayed') recoverLog(target);
+  if (log === 'trimmed') {
+    trimLog(target);
+    target.sync();
+  }
   if (log === 'dropped') {
     markNeedsrepair(g, target, true);
     dropLog(openVolume(target));
@@ -128,6 +132,7 @@ export function writeOut(
     marked.sync();
     if (log === 'replayed') recoverLog(marked);
   }
+  if (log === 'trimmed') trimLog(target);
   if (log === 'dropped') dropLog(openVolume(target));
   const { fresh, blocks, headers, bytes } = changesOf(g, overlay, unused);
   writeAll(target, fresh);
