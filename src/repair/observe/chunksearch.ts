@@ -132,11 +132,15 @@ class Search {
   readonly #look: AgLook;
   /** What stands at each inode of the AG that names itself. */
   readonly #cores = new Map<number, Core>();
+  /** One for all places: an AG in pieces has thousands of them. */
+  readonly #window: Uint8Array<ArrayBuffer>;
 
   constructor(o: Observation, look: AgLook) {
     this.#o = o;
     this.#g = o.volume.g;
     this.#look = look;
+    const { blocksize } = this.#g;
+    this.#window = new Uint8Array(Math.max(1, Math.floor(WINDOW / blocksize)) * blocksize);
   }
 
   chunks(): InodeChunk[] {
@@ -219,8 +223,8 @@ class Search {
   #scan(from: number, to: number): void {
     const g = this.#g;
     const { source } = this.#o.volume;
-    const per = Math.max(1, Math.floor(WINDOW / g.blocksize));
-    const bytes = new Uint8Array(per * g.blocksize);
+    const bytes = this.#window;
+    const per = bytes.length / g.blocksize;
     const v = new DataView(bytes.buffer);
     for (let block = from; block < to; block += per) {
       const count = Math.min(per, to - block);
