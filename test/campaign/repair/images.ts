@@ -9,7 +9,7 @@ import { openVolume } from '../../../src/volume/volume.js';
 import { allTargets, type Target } from '../../fuzz/targets.js';
 import { cachedImage, populated } from '../../support/cache.js';
 import { crash, mount, unmount } from '../../support/mount.js';
-import { copyImage, sha256 } from '../../support/oracle.js';
+import { copyImage, run, sha256 } from '../../support/oracle.js';
 import { BaseTree } from './tree.js';
 
 const MIB = 1 << 20;
@@ -59,12 +59,16 @@ export function baseImage(name: string): BaseImage {
 
 /** The image changed by Linux and crashed: its log has all of that to replay. */
 export function crashedImage(image: BaseImage): BaseImage {
-  const { image: path } = cachedImage(`crashed ${image.sha}`, (path) => {
+  const { image: path } = cachedImage(`crashed, in records ${image.sha}`, (path) => {
     const root = mount(copyImage(image.path, path));
     try {
       const dir = join(root, 'work');
       mkdirSync(dir);
-      for (let i = 0; i < 40; i++) writeFileSync(join(dir, `file${i}`), `${i}`.repeat(700));
+      for (let i = 0; i < 40; i++) {
+        writeFileSync(join(dir, `file${i}`), `${i}`.repeat(700));
+        // More than eight records: those before them are no torn writes, whatever becomes of them.
+        if (i % 2 === 0) run('sync', ['-f', root]);
+      }
       for (let i = 0; i < 40; i += 3) unlinkSync(join(dir, `file${i}`));
       copyFileSync(join(dir, 'file1'), join(dir, 'clone'), constants.COPYFILE_FICLONE_FORCE);
       mkdirSync(join(dir, 'below'));
