@@ -31,8 +31,11 @@ export abstract class Btree extends BtreeCursor {
   update(record: Uint8Array): void {
     const node = this.path[0];
     this.edit(node, this.at, this.recordSize);
+    const { overlapping } = this.kind;
+    if (overlapping) this.keys.recordHigh!(node.view, this.at, this.#was);
     node.buffer.bytes.set(record, this.at);
-    this.#refresh(0);
+    if (overlapping) this.keys.recordHigh!(node.view, this.at, this.#now);
+    this.#refreshPath(overlapping, overlapping);
   }
 
   /** Inserts a record. Its key must not be there yet. */
@@ -114,6 +117,52 @@ export abstract class Btree extends BtreeCursor {
     }
   }
 
+  /** Highest keys of a record, or of a child, that was under a node and that is there now: see #refreshPath. */
+  readonly #was = newKey();
+  readonly #now = newKey();
+
+  /**
+   * Brings the path's parents in line with a leaf in which one record was put (`has`: its highest key is in #now),
+   * taken out (`had`: in #was) or changed (both). In a tree whose records overlap, all records of a child are
+   * looked through only where the highest may have gone.
+   */
+  #refreshPath(had: boolean, has: boolean): void {
+    if (!this.kind.overlapping) {
+      this.#refresh(0);
+      return;
+    }
+    const { words } = this.keys;
+    const { size } = this.kind.key;
+    const stored = this.keyC;
+    let gone = had;
+    let come = has;
+    for (let level = 0; level + 1 < this.levels; level++) {
+      const child = this.path[level];
+      const parent = this.path[level + 1];
+      const at = parent.entries + this.index[level + 1] * this.keySize;
+      this.load(child, 0, this.keyA);
+      this.keys.key(parent.view, at, stored);
+      const lowest = compareKeys(this.keyA, stored, words) !== 0;
+      if (lowest) {
+        this.edit(parent, at, size);
+        this.keys.write(parent.view, at, this.keyA);
+      }
+      this.keys.key(parent.view, at + size, stored);
+      if (come && compareKeys(this.#now, stored, words) >= 0) {
+        // The highest now, whatever has gone.
+      } else if (gone && compareKeys(this.#was, stored, words) === 0) {
+        this.#high(child, this.#now);
+      } else this.#now.set(stored);
+      come = compareKeys(this.#now, stored, words) !== 0;
+      gone = come;
+      if (come) {
+        this.#was.set(stored);
+        this.edit(parent, at + size, size);
+        this.keys.write(parent.view, at + size, this.#now);
+      } else if (!lowest) return;
+    }
+  }
+
   /** Highest key under a node, into `into`. */
   #high(node: Node, into: Key): void {
     const { words } = this.keys;
@@ -160,7 +209,10 @@ export abstract class Btree extends BtreeCursor {
     let node = this.path[level];
     if (node.count < node.max) {
       this.#place(node, index, record, child);
-      this.#refresh(level);
+      if (level === 0 && this.kind.overlapping) {
+        this.keys.recordHigh!(node.view, node.entries + index * this.recordSize, this.#now);
+        this.#refreshPath(false, true);
+      } else this.#refresh(level);
       return;
     }
     if (level === this.levels - 1) {
@@ -298,6 +350,8 @@ export abstract class Btree extends BtreeCursor {
     for (;;) {
       const node = this.path[level];
       const count = node.count - 1;
+      const overlaps = level === 0 && this.kind.overlapping;
+      if (overlaps) this.keys.recordHigh!(node.view, node.entries + index * this.recordSize, this.#was);
       this.#move(node, index + 1, node, index, count - index);
       this.#setCount(node, count);
       if (level === this.levels - 1) {
@@ -305,7 +359,8 @@ export abstract class Btree extends BtreeCursor {
         return;
       }
       if (count >= maxRecords(this.kind, this.g.blocksize, level) >> 1) {
-        this.#refresh(level);
+        if (overlaps) this.#refreshPath(true, false);
+        else this.#refresh(level);
         return;
       }
       const parent = this.path[level + 1];

@@ -55,11 +55,17 @@ export abstract class BtreeCursor {
     return this.path[0].entries + this.index[0] * this.recordSize;
   }
 
+  /** A path as long as the tree is high. Setting a length costs even where it stays. */
+  #resize(): void {
+    if (this.path.length === this.levels) return;
+    this.path.length = this.levels;
+    this.index.length = this.levels;
+  }
+
   protected descend(key: Key | undefined): void {
     this.levels = this.height();
     if (this.levels < 1 || this.levels > MAX_HEIGHT) this.corrupt('level', this.levels, '1 to 12');
-    this.path.length = this.levels;
-    this.index.length = this.levels;
+    this.#resize();
     let node = this.root();
     for (let level = this.levels - 1; ; level--) {
       this.path[level] = node;
@@ -130,8 +136,7 @@ export abstract class BtreeCursor {
   /** Goes to the last record; false in an empty tree. */
   last(): boolean {
     this.levels = this.height();
-    this.path.length = this.levels;
-    this.index.length = this.levels;
+    this.#resize();
     let node = this.root();
     for (let level = this.levels - 1; ; level--) {
       this.path[level] = node;

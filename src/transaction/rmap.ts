@@ -81,6 +81,8 @@ function covering(tree: AgBtree, start: number, o: RmapOwner, offset: number): R
     const r = readRecord(tree.view, tree.at);
     if (covers(r)) return r;
   }
+  // Records begin between an owner's and a block of it only where blocks are shared: those of files are.
+  if (o.owner < 0 && o.owner !== RMAP_OWN.UNKNOWN) return undefined;
   let found: RmapRecord | undefined;
   key.fill(0);
   key[0] = start;
@@ -113,7 +115,9 @@ export function rmapMap(tx: Transaction, agno: number, agbno: number, blocks: nu
   const plain = offsetless(o.owner, o.flags);
   const offset = plain ? 0 : o.offset;
   const state = o.flags & RMAP_FLAG.UNWRITTEN;
-  let left = agbno > 0 ? covering(tree, agbno - 1, o, offset - 1) : undefined;
+  // Nothing comes before the first block of a file.
+  let left =
+    agbno > 0 && (plain || offset > 0) ? covering(tree, agbno - 1, o, plain ? 0 : offset - 1) : undefined;
   if (left !== undefined && left.start + left.blocks !== agbno) {
     if (plain || left.start + left.blocks > agbno) alreadyOwned(agno, agbno, o);
     left = undefined;
