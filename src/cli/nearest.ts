@@ -1,10 +1,10 @@
-/** What was meant by a word that is not known: the nearest name within two edits. */
+/** What was meant by a word that is not known: the nearest name within two edits, if it keeps a letter of the word. */
 function nearest(word: string, names: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = 3;
   for (const name of names) {
     const d = distance(word, name);
-    if (d < bestDistance) {
+    if (d < bestDistance && d < name.length) {
       best = name;
       bestDistance = d;
     }
