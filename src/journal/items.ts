@@ -3,14 +3,18 @@
  * extents of an intent. Byte order as the item's own.
  */
 import { DINODE_SIZE } from '../format/dinode.js';
+import { DQUOT_SIZE, XFS_DQUOT_MAGIC } from '../format/dquot.js';
 import {
   ATTRI_LOG_FORMAT,
   ATTRI_OP,
   attriNameLengths,
   BLF,
   BLF_CHUNK,
+  BLFT,
   BUF_LOG_FORMAT,
   BUF_LOG_FORMAT_HEAD,
+  blftOf,
+  DQUOT_LOG_FORMAT,
   EXTENT_OP_MASK,
   ILOG,
   ILOG_AFORK,
@@ -76,6 +80,17 @@ export function itemFault(item: LogItem): string | undefined {
       return intentFault(item, name, PHYS_EXTENT.size);
     case LI.ATTRI:
       return attriFault(item);
+    case LI.RUD:
+    case LI.RUD_RT:
+    case LI.CUD:
+    case LI.CUD_RT:
+    case LI.BUD:
+    case LI.ATTRD:
+    case LI.XMI:
+    case LI.XMD:
+      return length === itemMinSize(item.type) ? undefined : `${name} item of ${length} bytes`;
+    case LI.DQUOT:
+      return dquotFault(item);
     default:
       return undefined;
   }
@@ -98,8 +113,11 @@ function bufFault(item: LogItem): string | undefined {
   const size = bufBytes(item);
   let end = 0;
   for (checking.start(item); checking.next(); ) end = checking.offset + checking.length;
-  if (checking.regions !== item.count - 1)
-    return `BUF item with ${item.count - 1} data regions and ${checking.regions} in its map`;
+  if (checking.regions !== item.count - 1 || checking.more)
+    return `BUF item with ${item.count - 1} data regions and ${checking.regions}${checking.more ? ' or more' : ''} in its map`;
+  // Of version 5 inodes no buffer is logged but for their unlinked pointers.
+  if (item.count > 1 && blftOf(bufFlags(item)) === BLFT.DINO && (bufFlags(item) & BLF.INODE_BUF) === 0)
+    return 'BUF item of inodes that is not marked as one';
   return end <= size ? undefined : `BUF item that changes bytes up to ${end} of a buffer of ${size}`;
 }
 
@@ -115,6 +133,16 @@ function inodeFault(item: LogItem): string | undefined {
   return item.count >= 2 + forks
     ? undefined
     : `INODE item with ${item.count} regions for fields 0x${fields.toString(16)}`;
+}
+
+/** Recovery passes over quota items: one that is none would take a change of something else with it. */
+function dquotFault(item: LogItem): string | undefined {
+  const record = item.count === 2 ? item.length(1) : 0;
+  if (item.length(0) !== DQUOT_LOG_FORMAT.size || record < DQUOT_SIZE)
+    return `DQUOT item of ${item.length(0)} bytes with a record of ${record}`;
+  return item.data.getUint16(item.start(1)) === XFS_DQUOT_MAGIC
+    ? undefined
+    : 'DQUOT item without a quota record';
 }
 
 function attriFault(item: LogItem): string | undefined {
@@ -183,6 +211,14 @@ export class BufChunks {
   /** How many data regions have been stepped over. */
   get regions(): number {
     return this.#region - 1;
+  }
+
+  /** Whether the map speaks of parts past the data regions. */
+  get more(): boolean {
+    for (let bit = this.#bit; bit < this.#bits; bit = (bit | 31) + 1)
+      if (this.#data.getUint32(this.#map + (bit >>> 5) * 4, this.#littleEndian) >>> (bit & 31) !== 0)
+        return true;
+    return false;
   }
 
   next(): boolean {

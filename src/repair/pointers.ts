@@ -5,6 +5,7 @@
 
 import { crcHolds } from '../format/checksum.js';
 import { DINODE, FORK_FORMAT, S_IF, S_IFMT, XFS_DINODE_MAGIC } from '../format/dinode.js';
+import { XFS_DQUOT_MAGIC } from '../format/dquot.js';
 import { extentFsblock } from '../format/extent.js';
 import {
   fsblockOffset,
@@ -18,7 +19,6 @@ import { getU64, setU64, viewOf } from '../format/structure.js';
 import { NULLFSINO, SUPERBLOCK, VERSION_BITS } from '../format/superblock.js';
 import type { Source } from '../image/source.js';
 import { Inode } from '../volume/inode.js';
-import { QUOTA_MAGIC } from './quota.js';
 
 const AT = SUPERBLOCK.at;
 
@@ -58,7 +58,7 @@ function isQuotaFile(source: Source, g: Geometry, ino: number): boolean {
   if (!isFsRange(g, fsblock, 1)) return false;
   const head = new Uint8Array(2);
   source.read(fsblockOffset(g, fsblock), head);
-  return viewOf(head).getUint16(0) === QUOTA_MAGIC;
+  return viewOf(head).getUint16(0) === XFS_DQUOT_MAGIC;
 }
 
 /** The root: what most copies say, else the first number at which a directory stands. */

@@ -4,52 +4,19 @@
  */
 import { sameUuid } from '../format/ag.js';
 import { crcHolds, sealCrc } from '../format/checksum.js';
+import { DQBLK, XFS_DQUOT_MAGIC } from '../format/dquot.js';
 import type { Report } from '../format/fault.js';
 import { fsblockOffset } from '../format/geometry.js';
-import { array, crc, getU64, structure, u8, u16, u32, u64, uuid, viewOf } from '../format/structure.js';
+import { getU64, viewOf } from '../format/structure.js';
 import { SUPERBLOCK } from '../format/superblock.js';
 import { walkExtents } from '../volume/fork.js';
 import type { Inode } from '../volume/inode.js';
 import type { Volume } from '../volume/volume.js';
 
-/** First word of a quota record: 'DQ'. */
-export const QUOTA_MAGIC = 0x4451;
 const VERSION = 1;
 /** Of `type`: its timers are in the scale of large times. */
 const BIGTIME = 0x80;
 
-/** struct xfs_dqblk. */
-const DQBLK = structure(
-  'dqblk',
-  {
-    magic: u16,
-    version: u8,
-    type: u8,
-    id: u32,
-    blk_hardlimit: u64,
-    blk_softlimit: u64,
-    ino_hardlimit: u64,
-    ino_softlimit: u64,
-    bcount: u64,
-    icount: u64,
-    itimer: u32,
-    btimer: u32,
-    iwarns: u16,
-    bwarns: u16,
-    pad0: u32,
-    rtb_hardlimit: u64,
-    rtb_softlimit: u64,
-    rtbcount: u64,
-    rtbtimer: u32,
-    rtbwarns: u16,
-    pad: u16,
-    fill: array(u8, 4),
-    crc: crc,
-    lsn: u64,
-    uuid: uuid,
-  },
-  136,
-);
 const AT = DQBLK.at;
 
 /** Superblock fields of quota files, with the type their records have. */
@@ -107,7 +74,7 @@ function wrongField(
     field,
     value,
   });
-  if (v.getUint16(AT.magic) !== QUOTA_MAGIC) return wrong('magic', v.getUint16(AT.magic));
+  if (v.getUint16(AT.magic) !== XFS_DQUOT_MAGIC) return wrong('magic', v.getUint16(AT.magic));
   if (!crcHolds(record, AT.crc)) return wrong('crc', v.getUint32(AT.crc, true));
   if (!sameUuid(g, record, AT.uuid)) return wrong('uuid', v.getUint32(AT.uuid));
   if (v.getUint8(AT.version) !== VERSION) return wrong('version', v.getUint8(AT.version));
@@ -154,7 +121,7 @@ export function resetRecords(volume: Volume, inode: Inode): void {
   walkBroken(volume, inode, (record, id, fsblock) => {
     record.fill(0);
     const v = viewOf(record);
-    v.setUint16(AT.magic, QUOTA_MAGIC);
+    v.setUint16(AT.magic, XFS_DQUOT_MAGIC);
     v.setUint8(AT.version, VERSION);
     v.setUint8(AT.type, type | (g.features.bigtime && id > 0 ? BIGTIME : 0));
     v.setUint32(AT.id, id);

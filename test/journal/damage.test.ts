@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Geometry } from '../../src/format/geometry.js';
+import { BLFT, BLFT_SHIFT, LI } from '../../src/format/logitems.js';
 import { openSource } from '../../src/image/open.js';
 import { OverlaySource } from '../../src/image/overlay.js';
 import { FileSource, type Source } from '../../src/image/source.js';
@@ -152,6 +153,10 @@ test('an item that no filesystem could have logged is refused, by its LSN', () =
     ['INODE', 'boffset', (old) => old + 512n, /inode \d+ at block \d+, byte \d+: not its place/],
     ['INODE', 'len', (old) => old + 1n, /inode \d+ at block \d+, byte \d+: not its place/],
     ['record header', 'fs_uuid', () => 0n, /record of another filesystem \(UUID 0{8}-/],
+    ['BUF', 'data_map', () => 0x5555_5555n, /BUF item with \d+ data regions and \d+ or more in its map/],
+    ['BUF', 'flags', () => BigInt(BLFT.DINO << BLFT_SHIFT), /BUF item of inodes that is not marked as one/],
+    ['BUF', 'type', () => BigInt(LI.DQUOT), /DQUOT item without a quota record/],
+    ['BUF', 'type', () => BigInt(LI.RUD), /RUD item of \d+ bytes/],
     ['BUF', 'blkno', (old) => old ^ 1n, /a buffer at block \d+, where nothing of its type stands/],
   ];
   for (const [structure, field, change, expected] of modes) {

@@ -1,12 +1,12 @@
 /** The evidence away from a run: what a claimant maps elsewhere, what blocks have lost their owner. */
 import { RMAP_OWN } from '../../format/btree.js';
+import { XFS_DQUOT_MAGIC } from '../../format/dquot.js';
 import { blockOffset } from '../../format/geometry.js';
 import { SYMLINK_MAXLEN, symlinkSpace } from '../../format/symlink.js';
 import { readInode } from '../../volume/inode.js';
 import { CLAIM } from '../observe/columns.js';
 import { SLOT } from '../observe/inodetable.js';
 import type { Observation } from '../observe/observe.js';
-import { QUOTA_MAGIC } from '../quota.js';
 import type { Run, RunClaim, RunRmap } from './runs.js';
 import { standingOn } from './standing.js';
 import { type Context, isUnrecorded, SUSPICION } from './verdict.js';
@@ -90,7 +90,7 @@ export class Evidence implements Context {
       case RMAP_OWN.COW:
         return false;
     }
-    if (claim.info & CLAIM.SYSTEM) return volume.block(run.agno, run.start).getUint16(0) === QUOTA_MAGIC;
+    if (claim.info & CLAIM.SYSTEM) return volume.block(run.agno, run.start).getUint16(0) === XFS_DQUOT_MAGIC;
     const standing = standingOn(volume, run.agno, run.start);
     if (claim.owner < 0)
       // Tree blocks were checked when the tree was walked; the free list's blocks hold nothing.
