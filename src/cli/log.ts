@@ -20,6 +20,7 @@ export function register(program: Command): void {
       'records, transactions, items: also those behind the tail, as far as they are intact',
     )
     .option('-n, --dry-run', 'replay, clear: write nothing')
+    .option('-q, --quiet', 'replay: no progress on the terminal')
     .option('--force', 'replay, clear: even where the image is in use');
   addImageOptions(command);
   addTableOptions(command);

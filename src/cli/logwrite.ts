@@ -8,25 +8,31 @@ import { refuseInUse } from './inuse.js';
 export interface LogWriteOptions extends ImageOptions {
   dryRun?: boolean;
   force?: boolean;
+  quiet?: boolean;
 }
 
 const plural = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
 
 /** Recovers the filesystem as a mount by Linux would. */
 export async function replay(path: string, options: LogWriteOptions): Promise<void> {
-  const [{ recoverLog }, { LogError }] = await Promise.all([
+  const [{ recoverLog }, { LogError }, { Progress }] = await Promise.all([
     import('../transaction/recovery/recover.js'),
     import('../journal/error.js'),
+    import('./render/progress.js'),
   ]);
   refuseInUse(path, options.force || options.dryRun);
   const source = openImageSource(path, { ...options, write: !options.dryRun });
+  const progress = new Progress({ quiet: options.quiet });
   try {
     const work = (): ReturnType<typeof recoverLog> =>
-      recoverLog(options.dryRun ? new OverlaySource(source) : source);
+      recoverLog(options.dryRun ? new OverlaySource(source) : source, (done, total) =>
+        progress.update({ phase: 'replaying', done, total, unit: 'blocks of the log' }),
+      );
     const r = untilInterrupted(
       `${path}: the log is still to be replayed: the same command begins anew`,
       work,
     );
+    progress.finish();
     if (r.clean) {
       process.stderr.write('xfsimg: the log is clean: there is nothing to replay\n');
       return;
@@ -46,6 +52,7 @@ export async function replay(path: string, options: LogWriteOptions): Promise<vo
     if (r.cowBlocks > 0) lines.push(`${plural(r.cowBlocks, 'block')} held for copies on write ${would}freed`);
     process.stderr.write(lines.map((line) => `xfsimg: ${line}\n`).join(''));
   } catch (error) {
+    progress.finish();
     if (error instanceof LogError)
       throw new CliError(
         `${path}: ${error.message}; nothing was written. xfsimg log IMAGE clear drops the log`,

@@ -12,6 +12,7 @@ interface PutFlags {
   owner?: string;
   mode?: number;
   exclude?: string[];
+  quiet?: boolean;
 }
 
 export const edit: EditCommand = {
@@ -29,7 +30,8 @@ export const edit: EditCommand = {
       .option('-T, --no-target-directory', 'the last operand is the new name, whatever stands there')
       .option('--owner <uid:gid>', 'owner of all that is put in')
       .option('-m, --mode <octal>', 'permissions of what comes from standard input (default: 644)', octalMode)
-      .option('--exclude <glob>', 'leave out what matches; may be repeated', collect),
+      .option('--exclude <glob>', 'leave out what matches; may be repeated', collect)
+      .option('-q, --quiet', 'no progress on the terminal'),
   async run(context, [operands], options: PutFlags) {
     const { edit } = context;
     const { destinations, lastName } = await import('../edit/target.js');
@@ -98,7 +100,7 @@ async function putFile(
     owner: options.owner === undefined ? undefined : parseOwner(options.owner),
   };
   const source = isDirectory ? await openDirectory(path, rules) : await openFile(path);
-  const progress = new Progress();
+  const progress = new Progress({ quiet: options.quiet });
   const interrupt = new Interrupt();
   try {
     applyRules(source.tree, rules);

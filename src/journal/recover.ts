@@ -29,6 +29,9 @@ import { RecoverySet } from './recoverset.js';
 import type { LogState } from './scan.js';
 import { IntentTracker, type OpenIntent } from './status.js';
 
+/** Told before each transaction is replayed: how many blocks of the log are done, and of how many. */
+export type RedoProgress = (done: number, total: number) => void;
+
 export interface RedoResult {
   /** Everything the replay changes; nothing of it is in the image yet. */
   readonly set: RecoverySet;
@@ -118,8 +121,10 @@ function regrown(set: RecoverySet, before: Geometry, bad: (reason: string) => Lo
  * Replays the log into memory. Throws LogError where any of it cannot be believed; the image has not been
  * touched then, nor is it before `set.apply`. A clean log gives an empty set.
  */
-export function redoLog(state: LogState): RedoResult {
-  const { device } = state;
+export function redoLog(state: LogState, progress?: RedoProgress): RedoResult {
+  const { device, tail, head } = state;
+  const past = (block: number): number => (block + device.blocks - tail.block) % device.blocks;
+  const total = past(head.block) || device.blocks;
   let { g } = device;
   const set = new RecoverySet(device.source);
   const cancels = new CancelTable();
@@ -146,6 +151,7 @@ export function redoLog(state: LogState): RedoResult {
   let current: Lsn | undefined;
   for (const transaction of pass({ cancelsOnly: false })) {
     counts.transactions++;
+    progress?.(past(transaction.commitLsn.block), total);
     if (current === undefined || compareLsn(current, transaction.lsn) !== 0) {
       // Transactions of one LSN are replayed as one: only then do blocks carry it.
       buffers.settle();

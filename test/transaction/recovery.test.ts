@@ -73,6 +73,24 @@ test('crashed images come back as Linux brings them back', () => {
     });
 });
 
+test('a replay tells how far it is, in blocks of the log, also around its end', () => {
+  for (const name of FIXTURES) {
+    const source = FileSource.open(fixture(name));
+    const overlay = new OverlaySource(source);
+    const told: [number, number][] = [];
+    const { transactions } = recoverLog(overlay, (done, total) => told.push([done, total]));
+    const { tail, head, device } = scanLog(source, openVolume(source).g);
+    source.close();
+    const total = head.block > tail.block ? head.block - tail.block : head.block - tail.block + device.blocks;
+    assert.equal(told.length, transactions);
+    assert.deepEqual(
+      told.map(([done]) => done),
+      told.map(([done]) => done).toSorted((a, b) => a - b),
+    );
+    for (const [done, of] of told) assert.ok(of === total && done >= 0 && done < total, `${done} of ${of}`);
+  }
+});
+
 test('what a crash left half-done is finished, and counted', () => {
   withOverlay('crash-plain', (overlay) => {
     const { intents, unlinked } = recoverLog(overlay);

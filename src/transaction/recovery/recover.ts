@@ -15,7 +15,7 @@ import { OverlaySource } from '../../image/overlay.js';
 import type { Source } from '../../image/source.js';
 import { LogDevice } from '../../journal/device.js';
 import { LogError } from '../../journal/error.js';
-import { type RedoResult, redoLog } from '../../journal/recover.js';
+import { type RedoProgress, type RedoResult, redoLog } from '../../journal/recover.js';
 import { guardBlocks } from '../../journal/recoverguard.js';
 import { type LogState, scanLog } from '../../journal/scan.js';
 import type { OpenIntent } from '../../journal/status.js';
@@ -63,11 +63,11 @@ const QUOTA_CHECKED = 0x0004 | 0x0100 | 0x0400;
  * Recovers the filesystem in `source`. Throws LogError where the log cannot be replayed, or what it left open
  * cannot be finished: nothing has been written then. For a look only, give it an OverlaySource.
  */
-export function recoverLog(source: Source): RecoveryResult {
+export function recoverLog(source: Source, progress?: RedoProgress): RecoveryResult {
   const { g } = openVolume(source);
   const state = scanLog(source, g);
   if (state.clean) return NOTHING;
-  const redo = redoLog(state);
+  const redo = redoLog(state, progress);
   const trial = new OverlaySource(redo.set);
   const planned = finish(trial, trialState(state, trial, g), redo);
   const guarded = guardBlocks(state, redo.set, redo.fragile);
