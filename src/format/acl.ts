@@ -14,7 +14,6 @@ export const POSIX_ACL_ACCESS = 'posix_acl_access';
 export const POSIX_ACL_DEFAULT = 'posix_acl_default';
 
 export const ACL_TAG = { USER_OBJ: 1, USER: 2, GROUP_OBJ: 4, GROUP: 8, MASK: 16, OTHER: 32 } as const;
-const TAGS: ReadonlySet<number> = new Set(Object.values(ACL_TAG));
 const UNDEFINED_ID = 0xffff_ffff;
 const XATTR_VERSION = 2;
 const XATTR_HEADER = 4;
@@ -87,20 +86,7 @@ export function isAclName(flags: number, name: Uint8Array): boolean {
 /** Whether a value can be an ACL on disk. */
 export function isAclValue(value: Uint8Array): boolean {
   const entries = aclFromDisk(value);
-  return entries !== undefined && isAcl(entries);
-}
-
-/** Whether entries are an ACL: one each of owner, group and others, a mask where users or groups are named. */
-export function isAcl(entries: readonly AclEntry[]): boolean {
-  const seen = new Set<string>();
-  for (const { tag, perm, id } of entries) {
-    const key = `${tag} ${id ?? ''}`;
-    if (perm > 7 || !TAGS.has(tag) || seen.has(key)) return false;
-    seen.add(key);
-  }
-  const { USER_OBJ, GROUP_OBJ, OTHER, MASK } = ACL_TAG;
-  const named = entries.some((e) => hasId(e.tag));
-  return [USER_OBJ, GROUP_OBJ, OTHER, ...(named ? [MASK] : [])].every((tag) => seen.has(`${tag} `));
+  return entries !== undefined && aclProblem(sortAcl(entries)) === undefined;
 }
 
 export function aclToDisk(entries: readonly AclEntry[]): Uint8Array {
