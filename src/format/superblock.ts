@@ -117,6 +117,8 @@ const AT = SUPERBLOCK.at;
 const QFLAGS = 0x7cf;
 /** Those that say usage is being counted: of users, groups, projects (XFS_*QUOTA_ACCT). */
 export const QFLAGS_ACCOUNTING = 0x0001 | 0x0040 | 0x0008;
+/** Those that call a quota counted through: of users, groups, projects (XFS_*QUOTA_CHKD). */
+export const QFLAGS_CHECKED = 0x0004 | 0x0100 | 0x0400;
 
 /** No inode: all ones on disk, which getU64 reads as 2^64. */
 export const NULLFSINO = 2 ** 64;

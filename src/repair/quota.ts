@@ -8,7 +8,7 @@ import { DQBLK, XFS_DQUOT_MAGIC } from '../format/dquot.js';
 import type { Report } from '../format/fault.js';
 import { fsblockOffset } from '../format/geometry.js';
 import { getU64, viewOf } from '../format/structure.js';
-import { SUPERBLOCK } from '../format/superblock.js';
+import { QFLAGS_CHECKED, SUPERBLOCK } from '../format/superblock.js';
 import { walkExtents } from '../volume/fork.js';
 import type { Inode } from '../volume/inode.js';
 import type { Volume } from '../volume/volume.js';
@@ -26,8 +26,8 @@ const FILES = [
   ['gquotino', 4],
 ] as const;
 
-/** sb_qflags that say counts are right: users, groups and projects as they once were, groups, projects. */
-export const QUOTA_CHECKED = 0x0004 | 0x0020 | 0x0100 | 0x0400;
+/** sb_qflags that say counts are right, and the one that groups and projects once shared (XFS_OQUOTA_CHKD). */
+export const QUOTA_CHECKED = QFLAGS_CHECKED | 0x0020;
 
 /** Takes a record that does not hold: its bytes, its number, its block. */
 type Take = (record: Uint8Array, id: number, fsblock: number, field: string, value: number) => void;

@@ -21,6 +21,15 @@ function xfsimg(...args: string[]) {
   return run(process.execPath, [main, ...args], { status: 'any' });
 }
 
+/** Damages the oldest record of a log: what follows its header's block no longer has its checksum. */
+function damageTail(image: string): void {
+  const source = openSource(image, { write: true });
+  const { g } = openVolume(source);
+  const { tail } = scanLog(source, g);
+  source.write(fsblockOffset(g, g.logstart) + (tail.block + 1) * 512 + 100, Buffer.from('damage'));
+  source.close();
+}
+
 describe('repair', oracle('mount', 'xfs_db', 'xfs_io'), () => {
   let base: Base;
   let forged: string;
@@ -129,12 +138,7 @@ describe('repair that writes', oracle('mount', 'xfs_db', 'xfs_repair'), () => {
     } finally {
       unmount(mountpoint);
     }
-    const source = openSource(image, { write: true });
-    const { g } = openVolume(source);
-    // A record is its header's block and what follows: that no longer has its checksum.
-    const { tail } = scanLog(source, g);
-    source.write(fsblockOffset(g, g.logstart) + (tail.block + 1) * 512 + 100, Buffer.from('damage'));
-    source.close();
+    damageTail(image);
     const before = sha256(image);
     const { status, stdout, stderr } = xfsimg('repair', image);
     assert.deepEqual({ status, stdout }, { status: 2, stdout: '' });
@@ -159,11 +163,7 @@ describe('repair that writes', oracle('mount', 'xfs_db', 'xfs_repair'), () => {
     } finally {
       unmount(mountpoint);
     }
-    const source = openSource(image, { write: true });
-    const { g } = openVolume(source);
-    const { tail } = scanLog(source, g);
-    source.write(fsblockOffset(g, g.logstart) + (tail.block + 1) * 512 + 100, Buffer.from('damage'));
-    source.close();
+    damageTail(image);
     assert.throws(() => xfsRepairClean(image), /log/);
     const { status, stdout, stderr } = xfsimg('repair', image);
     assert.deepEqual({ status, stdout }, { status: 0, stdout: '' });

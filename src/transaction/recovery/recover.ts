@@ -10,7 +10,7 @@
 import { CorruptionError, describeFault } from '../../format/fault.js';
 import type { Geometry } from '../../format/geometry.js';
 import { LI_NAME } from '../../format/logitems.js';
-import { SUPERBLOCK } from '../../format/superblock.js';
+import { QFLAGS_CHECKED, SUPERBLOCK } from '../../format/superblock.js';
 import { OverlaySource } from '../../image/overlay.js';
 import type { Source } from '../../image/source.js';
 import { LogDevice } from '../../journal/device.js';
@@ -55,9 +55,6 @@ const NOTHING: RecoveryResult = {
   unlinked: 0,
   cowBlocks: 0,
 };
-
-/** The bits of sb_qflags that call a quota counted through (xfs_log_format.h XFS_*QUOTA_CHKD). */
-const QUOTA_CHECKED = 0x0004 | 0x0100 | 0x0400;
 
 /**
  * Recovers the filesystem in `source`. Throws LogError where the log cannot be replayed, or what it left open
@@ -132,10 +129,10 @@ function tidySuperblock(engine: Engine): void {
   const { superblock } = engine;
   const { features_log_incompat: features, qflags } = SUPERBLOCK.at;
   const flags = superblock.view.getUint16(qflags);
-  if (superblock.view.getUint32(features) === 0 && (flags & QUOTA_CHECKED) === 0) return;
+  if (superblock.view.getUint32(features) === 0 && (flags & QFLAGS_CHECKED) === 0) return;
   engine.run((tx) => {
     tx.put32(superblock, features, 0);
     tx.edit(superblock, qflags, 2);
-    superblock.view.setUint16(qflags, flags & ~QUOTA_CHECKED);
+    superblock.view.setUint16(qflags, flags & ~QFLAGS_CHECKED);
   });
 }
